@@ -1,0 +1,30 @@
+# make demo    a project with every default answer: generated, trained, evaluated
+# make test    every test of the template
+# make lint    ruff and mypy on the template's own code
+# The first call sets up .venv; PYTHON=python3.12 chooses another Python for it.
+
+PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+VENV_PYTHON := .venv/Scripts/python.exe
+else
+VENV_PYTHON := .venv/bin/python
+endif
+
+.PHONY: demo test lint setup clean
+
+demo: setup
+	@$(VENV_PYTHON) tools/demo.py
+
+test: setup
+	$(VENV_PYTHON) -m pytest
+
+lint: setup
+	$(VENV_PYTHON) -m ruff check
+	$(VENV_PYTHON) -m ruff format --check
+	$(VENV_PYTHON) -m mypy
+
+setup:
+	@$(PYTHON) tools/install.py
+
+clean:
+	rm -rf .venv demo

@@ -1,0 +1,53 @@
+"""Step 4, the criterion: what the network is trained for, and the metrics by which it is judged."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from .hyperparameters import Hyperparameters
+
+Batch = tuple[Tensor, Tensor]
+"""Images (N, C, H, W) and classes: numbers (N,), or probabilities (N, classes) when mixed."""
+
+
+class Criterion:
+    """Cross-entropy with label smoothing."""
+
+    def __init__(self, settings: Hyperparameters, facts: dict[str, Any]) -> None:
+        self.label_smoothing = settings.label_smoothing
+        self.num_classes = len(facts["classes"])
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The mean loss of a training batch, a scalar."""
+        images, classes = batch
+        return functional.cross_entropy(
+            model(images), classes, label_smoothing=self.label_smoothing
+        )
+
+    def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """What the metrics and figures need of each sample of a batch: (N, ...) each.
+
+        "loss" is always there; the rest is kept for the figures.
+        """
+        images, classes = batch
+        logits = model(images).float()
+        loss = functional.cross_entropy(logits, classes, reduction="none")
+        return {"logits": logits, "target": classes, "loss": loss}
+
+    def metrics(self) -> MetricCollection:
+        """Fresh metrics; ``higher_is_better`` of each says which way is up."""
+        return MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(
+                    self.num_classes, average="micro", validate_args=False
+                ),
+                "f1": MulticlassF1Score(self.num_classes, average="macro", validate_args=False),
+            }
+        )
+
+    def update(self, metrics: MetricCollection, outputs: dict[str, Tensor]) -> None:
+        """Add what ``evaluate`` returned to the metrics."""
+        metrics.update(outputs["logits"], outputs["target"])

@@ -1,0 +1,90 @@
+"""Renders projects for the tests, in process and far from the user's own settings."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+TEMPLATE = Path(__file__).parent.parent
+PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
+QUESTIONS: dict[str, str | list[str]] = {
+    key: value
+    for key, value in json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8")).items()
+    if not key.startswith("_")
+}
+# question -> its possible answers, for those with a list of them
+CHOICES: dict[str, list[str]] = {
+    question: value for question, value in QUESTIONS.items() if isinstance(value, list)
+}
+
+Render = Callable[..., Path]
+
+# What tools leave in the template's folder would be rendered, or break the rendering.
+sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+for cache in [path for path in PROJECT.rglob("*cache*") if path.is_dir()]:
+    shutil.rmtree(cache, ignore_errors=True)
+
+
+def check_answers(answers: dict[str, str]) -> None:
+    """Cookiecutter ignores a misspelt question without a word; the tests must not."""
+    for question, answer in answers.items():
+        if question not in QUESTIONS:
+            raise KeyError(f"no question {question!r}: {sorted(QUESTIONS)}")
+        if question in CHOICES and answer not in CHOICES[question]:
+            raise ValueError(f"{question} is one of {CHOICES[question]}, not {answer!r}")
+
+
+@pytest.fixture(scope="session")
+def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cookiecutter's settings for tests: nothing of this machine's user is read or written."""
+    folder = tmp_path_factory.mktemp("cookiecutter")
+    config = folder / "config.yaml"
+    config.write_text(
+        json.dumps(
+            {
+                "default_context": {},
+                "replay_dir": str(folder / "replay"),
+                "cookiecutters_dir": str(folder / "cookiecutters"),
+            }
+        ),
+        encoding="utf-8",
+    )
+    return config
+
+
+@pytest.fixture(scope="session")
+def render(config_file: Path) -> Render:
+    """`render(output_dir, **answers)`: a project of one's own, which a test may change."""
+
+    def render_into(output_dir: Path, **answers: str) -> Path:
+        check_answers(answers)
+        folder = cookiecutter(
+            str(TEMPLATE),
+            no_input=True,
+            extra_context=answers,
+            output_dir=str(output_dir),
+            config_file=str(config_file),
+        )
+        return Path(folder)
+
+    return render_into
+
+
+@pytest.fixture(scope="session")
+def rendered(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """`rendered(**answers)`: a project that tests share, so they only read it."""
+    projects: dict[tuple[tuple[str, str], ...], Path] = {}
+
+    def render_once(**answers: str) -> Path:
+        key = tuple(sorted(answers.items()))
+        if key not in projects:
+            projects[key] = render(tmp_path_factory.mktemp("project"), **answers)
+        return projects[key]
+
+    return render_once

@@ -1,0 +1,196 @@
+"""Every answer to every question, and every pair of answers, gives a clean project."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from itertools import combinations, product
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import CHOICES, TEMPLATE, Render
+
+# What users receive, whatever they answer ...
+COMMON = """
+    .editorconfig
+    .gitattributes
+    .gitignore
+    .pre-commit-config.yaml
+    .vscode/extensions.json
+    .vscode/settings.json
+    LICENSE
+    README.md
+    pyproject.toml
+    train.py
+"""
+# ... and what hangs on an answer. Questions that are not here change no file's name.
+BY_ANSWER = {
+    "ci": {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml", "none": ""},
+}
+
+PAIRS = {
+    frozenset([(one, first), (other, second)])
+    for one, other in combinations(CHOICES, 2)
+    for first, second in product(CHOICES[one], CHOICES[other])
+}
+
+
+def pairs_in(answers: dict[str, str]) -> set[frozenset[tuple[str, str]]]:
+    return {frozenset(pair) for pair in combinations(answers.items(), 2)}
+
+
+def pairwise() -> list[dict[str, str]]:
+    """Few sets of answers in which every pair of answers occurs: greedy, always the same ones."""
+    every = [dict(zip(CHOICES, answers, strict=True)) for answers in product(*CHOICES.values())]
+    missing, chosen = set(PAIRS), list[dict[str, str]]()
+    while missing:
+        best = max(every, key=lambda answers: len(pairs_in(answers) & missing))
+        chosen.append(best)
+        missing -= pairs_in(best)
+    return chosen
+
+
+def name_of(answers: dict[str, str]) -> str:
+    return "-".join(answers.values())
+
+
+@pytest.fixture(params=pairwise(), ids=name_of)
+def answers(request: pytest.FixtureRequest) -> dict[str, str]:
+    chosen: dict[str, str] = request.param
+    return chosen
+
+
+def files_of(project: Path) -> set[str]:
+    return {path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file()}
+
+
+def run(project: Path, *command: str) -> str:
+    """What a failing command says; nothing if it succeeds."""
+    outcome = subprocess.run(
+        [sys.executable, "-m", *command], cwd=project, capture_output=True, text=True, check=False
+    )
+    return outcome.stdout + outcome.stderr if outcome.returncode else ""
+
+
+def test_every_pair_of_answers_is_rendered() -> None:
+    assert set.union(*map(pairs_in, pairwise())) == PAIRS
+    assert len(pairwise()) < 40
+
+
+def test_exactly_these_files(rendered: Render, answers: dict[str, str]) -> None:
+    expected = COMMON.split()
+    for question, files in BY_ANSWER.items():
+        assert set(files) == set(CHOICES[question])
+        expected += files[answers[question]].split()
+    package = "my_torch_project"
+
+    project = rendered(**answers)
+
+    expected = [name.replace("PACKAGE", package) for name in expected]
+    assert sorted(files_of(project)) == sorted(expected)
+
+
+def test_no_folder_is_empty(rendered: Render, answers: dict[str, str]) -> None:
+    folders = [path for path in rendered(**answers).rglob("*") if path.is_dir()]
+
+    assert [folder for folder in folders if not any(folder.iterdir())] == []
+
+
+def test_nothing_of_the_template_is_left(rendered: Render, answers: dict[str, str]) -> None:
+    project = rendered(**answers)
+
+    for name in files_of(project):
+        text = (project / name).read_text("utf-8")
+        assert "cookiecutter" not in name
+        if not name.endswith(".jinja"):
+            assert not re.search(r"{{|{%|{#|cookiecutter\.", text), name
+        assert text.endswith("\n") and not text.endswith("\n\n"), name
+        assert not re.search(r"[ \t]$|\r", text, re.MULTILINE), name
+
+
+def test_every_file_parses(rendered: Render, answers: dict[str, str]) -> None:
+    project = rendered(**answers)
+
+    for name in files_of(project):
+        text = (project / name).read_text("utf-8")
+        match Path(name).suffix:
+            case ".py":
+                compile(text, name, "exec")
+            case ".toml":
+                tomllib.loads(text)
+            case ".yml" | ".yaml":
+                assert isinstance(yaml.safe_load(text), dict), name
+            case ".json":
+                json.loads(text)
+
+
+def test_ruff_has_nothing_to_say(rendered: Render, answers: dict[str, str]) -> None:
+    project = rendered(**answers)
+
+    assert run(project, "ruff", "check", "--no-cache") == ""
+    assert run(project, "ruff", "format", "--no-cache", "--check") == ""
+
+
+@pytest.mark.parametrize("slug", ["a", "x" * 50])
+@pytest.mark.parametrize("task", CHOICES["task"])
+def test_ruff_has_nothing_to_say_whatever_the_name(rendered: Render, task: str, slug: str) -> None:
+    project = rendered(task=task, project_slug=slug)
+
+    assert run(project, "ruff", "check", "--no-cache") == ""
+    assert run(project, "ruff", "format", "--no-cache", "--check") == ""
+
+
+@pytest.mark.parametrize("task", CHOICES["task"])
+def test_types_are_right(
+    rendered: Render, task: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Once a task: no other answer changes any Python."""
+    cache = tmp_path_factory.getbasetemp() / "mypy-cache"
+
+    assert run(rendered(task=task), "mypy", "--cache-dir", str(cache)) == ""
+
+
+def test_only_the_task_changes_the_python(rendered: Render, answers: dict[str, str]) -> None:
+    project, other = rendered(**answers), rendered(task=answers["task"])
+
+    for name in files_of(other):
+        if name.endswith((".py", ".jinja")):
+            assert (project / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("task", CHOICES["task"])
+def test_files_of_a_task_arrive_as_they_are(rendered: Render, task: str) -> None:
+    project = rendered(task=task)
+
+    for source in (TEMPLATE / "templates" / task).rglob("*.py"):
+        (copy,) = project.rglob(f"*/{source.relative_to(TEMPLATE / 'templates' / task)}")
+        assert copy.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("license_id", CHOICES["license"])
+def test_license_names_the_author(rendered: Render, license_id: str) -> None:
+    project = rendered(license=license_id, author_name="Jane Żak")
+
+    metadata = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
+    assert re.search(
+        r"Copyright (\(c\) )?20\d\d,? Jane Żak", (project / "LICENSE").read_text("utf-8")
+    )
+    assert metadata["license"].removeprefix("LicenseRef-") == license_id
+
+
+def test_every_dependency_has_tested_bounds(rendered: Render, answers: dict[str, str]) -> None:
+    pyproject = tomllib.loads((rendered(**answers) / "pyproject.toml").read_text("utf-8"))
+
+    requirements = pyproject["project"]["dependencies"] + pyproject["dependency-groups"]["dev"]
+    for requirement in [*requirements, *pyproject["build-system"]["requires"]]:
+        assert re.fullmatch(r"[a-z0-9-]+>=[0-9.]+,<[0-9.]+", requirement), requirement
+    assert "torch>=2.14,<2.15" in requirements
+
+
+def test_a_misspelt_question_or_answer_is_an_error_here(rendered: Render) -> None:
+    with pytest.raises(KeyError):
+        rendered(tsk="image_classification")
+    with pytest.raises(ValueError, match="task is one of"):
+        rendered(task="image_clasification")

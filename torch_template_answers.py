@@ -1,0 +1,131 @@
+"""Refuses answers that no project can carry, and prepares the others for the files.
+
+Cookiecutter loads this module by its name in `_extensions` of cookiecutter.json and uses its
+filters in the hidden `__values` there. So an answer is refused with one sentence as soon as it is
+given, before a folder or the replay file is written, with hooks or without. (A pre_gen_project
+hook comes too late: the folder is there by then, a slug like `a/b` leaves `a` behind, and
+cookiecutter prints a traceback.)
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+import sys
+import unicodedata
+
+from cookiecutter.exceptions import FailedHookException
+from jinja2 import Environment
+from jinja2.ext import Extension
+from slugify import slugify
+
+SLUG = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+MAX_SLUG_LENGTH = 50
+# Plain ASCII addresses: no quoted names, no spaces, nothing that TOML would need to escape.
+EMAIL = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+)
+
+# A package of such a name would hide what the project imports, or stand where git looks away.
+PROJECT_FILES = "build data dist env runs test tests train venv"
+DEPENDENCIES = """
+    torch torchvision torchaudio torchmetrics torchgen functorch triton nvidia cuda
+    numpy pandas scipy sklearn scikit_learn joblib threadpoolctl matplotlib mpl_toolkits pylab
+    tyro tqdm jinja2 markupsafe tomli_w pil pillow rich pygments markdown_it markdown_it_py mdurl
+    docstring_parser typeguard narwhals sympy mpmath networkx fsspec filelock packaging
+    lightning_utilities contourpy cycler fonttools kiwisolver pyparsing dateutil python_dateutil
+    typing_extensions six yaml pyyaml setuptools pip wheel hatchling uv cookiecutter
+    pytest iniconfig pluggy ruff mypy mypy_extensions pathspec pre_commit virtualenv
+"""
+# The last two came with Python 3.14, and cookiecutter itself may run on an older one.
+STANDARD_LIBRARY = {*map(str.lower, sys.stdlib_module_names), "annotationlib", "compression"}
+WINDOWS = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in range(10)),
+}
+
+
+class AnswerRefused(FailedHookException):
+    """An answer that no project can carry; cookiecutter prints the sentence and exits with 1."""
+
+
+def one_line(text: str, question: str) -> str:
+    """`text` with every white space as one space; refuses what is empty or cannot be printed."""
+    line = " ".join(text.split())
+    for character in line:
+        if unicodedata.category(character) in {"Cc", "Cs"}:
+            raise AnswerRefused(
+                f"{question} contains the character {character!a}, which cannot be printed: "
+                "leave it out."
+            )
+    if not line and question != "description":
+        raise AnswerRefused(f"{question} is empty: give it at least one letter.")
+    return line
+
+
+def toml(line: str) -> str:
+    """`line`, which has passed `one_line`, as a TOML string with its quotes."""
+    escaped = line.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def default_slug(name: str) -> str:
+    """A usable folder name for any project name: romanised, never reserved, never empty."""
+    slug = slugify(name)
+    if not slug or slug[0].isdigit():
+        slug = f"project-{slug}" if slug else "torch-project"
+    if why_reserved(slug):
+        slug = f"{slug}-project"
+    return slug[:MAX_SLUG_LENGTH].strip("-")
+
+
+def package_of(slug: str) -> str:
+    """The package's name for a folder name; refuses a folder name that cannot be one."""
+    problem = ""
+    if not SLUG.fullmatch(slug):
+        problem = "must be small letters a-z, digits and single hyphens, beginning with a letter"
+    elif len(slug) > MAX_SLUG_LENGTH:
+        problem = f"is longer than {MAX_SLUG_LENGTH} characters"
+    elif reason := why_reserved(slug):
+        problem = f"is {reason}"
+    if problem:
+        shown = slug if len(slug) <= MAX_SLUG_LENGTH else f"{slug[:MAX_SLUG_LENGTH]}..."
+        raise AnswerRefused(f"project_slug {shown!a} {problem}: try {default_slug(slug)!r}.")
+    return slug.replace("-", "_")
+
+
+def why_reserved(slug: str) -> str:
+    """Why a package cannot have this name, or nothing."""
+    package = slug.replace("-", "_")
+    reasons = {
+        "a keyword of Python": keyword.iskeyword(package),
+        "a module of Python's standard library": package in STANDARD_LIBRARY,
+        "the name of a library that the project uses": package in DEPENDENCIES.split(),
+        "the name of something else in the project": package in PROJECT_FILES.split(),
+        "a name that Windows keeps for itself": package in WINDOWS,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def email(text: str, question: str) -> str:
+    """An address without the white space around it; refuses what is no plain e-mail address."""
+    address = one_line(text, question)
+    if not EMAIL.fullmatch(address):
+        raise AnswerRefused(
+            f"{question} {address!a} is not a plain e-mail address: "
+            "write it like name@example.com, without accents."
+        )
+    return address
+
+
+class Answers(Extension):
+    """Gives the filters above to cookiecutter's templates."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        filters = (one_line, toml, default_slug, package_of, email)
+        environment.filters.update({function.__name__: function for function in filters})

@@ -1,0 +1,13 @@
+"""Step 1 of 6: set hyperparameters and run.
+
+    python train.py --epochs 50 --batch-size 16
+
+is the same as `python -m {{ cookiecutter.__package }} train ...`.
+"""
+
+import sys
+
+from {{ cookiecutter.__package }}.__main__ import main
+
+if __name__ == "__main__":
+    sys.exit(main(["train", *sys.argv[1:]]))

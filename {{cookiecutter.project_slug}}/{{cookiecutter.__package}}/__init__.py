@@ -1,0 +1,1 @@
+"""The six steps: hyperparameters, loaders, models, criterion and optimizer, train, visualize."""

@@ -1,0 +1,63 @@
+"""One process or a thousand: what torchrun says of this process's place among the others."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's number (``rank``) among ``size`` processes."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and prints."""
+        return self.rank == 0
+
+    def any(self, wish: bool) -> bool:
+        """Whether any process has the wish; all get the same answer."""
+        if self.size == 1:
+            return wish
+        return any(self.gather(wish))
+
+    def gather(self, value: Any) -> list[Any]:
+        """Everyone's ``value``, by rank."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+    def wait(self) -> None:
+        """Go on when every process has come here."""
+        if self.size > 1:
+            torch.distributed.barrier()
+
+
+@contextmanager
+def group(backend: str) -> Iterator[World]:
+    """Join the group that torchrun announces in the environment; alone, there is none."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield World()
+        return
+    torch.distributed.init_process_group(backend)
+    try:
+        yield World(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def wrap(model: nn.Module, device: torch.device, world: World) -> nn.Module:
+    """The model whose gradients are averaged over all processes."""
+    if world.size == 1:
+        return model
+    devices = [device] if device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(model, device_ids=devices)

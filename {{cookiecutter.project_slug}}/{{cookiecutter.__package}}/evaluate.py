@@ -1,0 +1,97 @@
+"""Judge a model: its metrics on a set of samples, and what it said of each of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchmetrics import MeanMetric
+
+from . import checkpoint
+from .criterion import Criterion
+from .datasets import make_data
+from .distributed import World
+from .hyperparameters import Hyperparameters
+from .loaders import make_eval_loader, to_device
+from .models import make_model
+from .runtime import Runtime
+from .utils import write_text
+
+Metrics = dict[str, float]
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    criterion: Criterion,
+    loader: DataLoader[Any],
+    runtime: Runtime,
+    world: World,
+) -> tuple[Metrics, dict[str, np.ndarray]]:
+    """The metrics over all processes, and the criterion's outputs of each sample, in order."""
+    model.eval()
+    mean_loss = MeanMetric().to(runtime.device)
+    metrics = criterion.metrics().to(runtime.device)
+    kept: list[dict[str, Tensor]] = []
+    for batch in loader:
+        with autocast(runtime):
+            outputs = criterion.evaluate(model, to_device(batch, runtime.device))
+        mean_loss.update(outputs["loss"])
+        criterion.update(metrics, outputs)
+        kept.append(outputs)
+    values = {"loss": mean_loss.compute(), **metrics.compute()}
+    return {name: float(value) for name, value in values.items()}, _in_order(kept, world)
+
+
+def _in_order(kept: list[dict[str, Tensor]], world: World) -> dict[str, np.ndarray]:
+    """The outputs of all processes, each of which had every ``world.size``-th sample."""
+    mine = {
+        name: torch.cat([outputs[name] for outputs in kept]).float().cpu().numpy()
+        if kept[0][name].is_floating_point()
+        else torch.cat([outputs[name] for outputs in kept]).cpu().numpy()
+        for name in (kept[0] if kept else {})
+    }
+    parts = [part for part in world.gather(mine) if part]
+    lengths = [len(part["loss"]) for part in parts]
+    positions = [np.arange(length) * world.size + rank for rank, length in enumerate(lengths)]
+    order = np.argsort(np.concatenate(positions))
+    together = {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+    return {"index": np.arange(sum(lengths)), **together}
+
+
+def place(model: nn.Module, runtime: Runtime) -> None:
+    """Move the model to the device, in the memory layout that the run has."""
+    layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
+    model.to(runtime.device).to(memory_format=layout)
+
+
+def autocast(runtime: Runtime) -> torch.autocast:
+    """Automatic mixed precision as the run has it; does nothing in fp32."""
+    dtype = runtime.autocast_dtype
+    return torch.autocast(runtime.device.type, dtype=dtype, enabled=dtype is not None)
+
+
+def is_better(value: float, best: float | None, name: str, criterion: Criterion) -> bool:
+    """Whether ``value`` of the metric ``name`` is better than the best so far."""
+    if best is None:
+        return True
+    upwards = name != "loss" and bool(criterion.metrics()[name].higher_is_better)
+    return value > best if upwards else value < best
+
+
+def evaluate_run(run: Path, settings: Hyperparameters, runtime: Runtime, world: World) -> Metrics:
+    """Metrics of the run's best checkpoint on the test set, saved as evaluation.json."""
+    saved = checkpoint.load(run / "checkpoints" / "best.pt")
+    data = make_data(settings)
+    checkpoint.require_same_data(saved["facts"], data.facts)
+    model = make_model(settings, saved["facts"], initialize=False)
+    model.load_state_dict(saved["model"])
+    place(model, runtime)
+    loader = make_eval_loader(data.test, data, settings, runtime, world)
+    metrics, _ = evaluate(model, Criterion(settings, saved["facts"]), loader, runtime, world)
+    if world.is_main:
+        write_text(run / "evaluation.json", json.dumps(metrics, indent=2) + "\n")
+    return metrics

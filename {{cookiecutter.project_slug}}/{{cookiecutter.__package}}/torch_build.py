@@ -1,0 +1,180 @@
+"""Which builds of torch exist, what GPUs and drivers they need, and where a project names its own.
+
+``python -m PACKAGE.torch_build cu130`` (with the name of this package) changes the project's.
+Standard library only, Python 3.10 or newer: cookiecutter's own Python runs this.
+
+The table is of 2026-11-23. Sources: CODE_CC and architecture strings in the 2.14.1 wheels
+(``torch.cuda.PYTORCH_RELEASES_CODE_CC``), pytorch's RELEASE.md, PyPI, NVIDIA's page "CUDA minor
+version compatibility" and the driver table of uv 0.13.9.
+"""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+TORCH = ">=2.14,<2.15"
+"""The upper bound is needed: 2.15 has no build for GPUs and drivers that need cu126."""
+INDEX = "https://download.pytorch.org/whl/"
+
+Capability = tuple[int, int]
+"""Compute capability of an NVIDIA GPU: (8, 9) is an RTX 4090."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """One build of torch: what it runs on."""
+
+    name: str
+    x86_64: tuple[Capability, ...] = ()
+    aarch64: tuple[Capability, ...] = ()
+    linux_driver: str = ""
+    """The oldest NVIDIA driver that will do."""
+    windows_driver: str = ""
+    cuda: Capability = (0, 0)
+    """Where only the driver's CUDA version is known: the oldest that will do."""
+    pypi_on: tuple[str, ...] = ()
+    """Systems on which PyPI has this very build, so that no index is needed."""
+
+    def driver(self, windows: bool) -> str:
+        """The oldest driver that will do."""
+        return self.windows_driver if windows else self.linux_driver
+
+
+_ALL_13 = ((7, 5), (8, 0), (8, 6), (9, 0), (10, 0), (12, 0))
+_ALL_13_ARM = ((8, 0), (9, 0), (10, 0), (11, 0), (12, 0))
+_ALL_12 = ((5, 0), (6, 0), (7, 0), (7, 5), (8, 0), (8, 6), (9, 0))
+
+BUILDS = {
+    build.name: build
+    for build in (
+        Build("cpu", pypi_on=("Windows", "Darwin")),
+        Build("cu126", _ALL_12, ((8, 0), (9, 0)), "525.60.13", "528.33", (12, 0)),
+        Build("cu130", _ALL_13, _ALL_13_ARM, "580", "580", (13, 0), pypi_on=("Linux",)),
+        Build("cu132", _ALL_13, _ALL_13_ARM, "580", "580", (13, 0)),
+    )
+}
+OFFERED = ("auto", "pypi", *BUILDS)
+"""The answers to the template's question."""
+
+# Small boards have an architecture number of their own, which ordinary builds do not serve ...
+TEGRA = {(5, 3), (6, 2), (7, 2), (8, 7)}
+# ... except that from CUDA 13.2 on, code for 8.0 runs on Orin.
+TEGRA_BUILDS = {(8, 7): "cu132"}
+
+PYPI_BLOCK = """\
+# >>> torch build: pypi
+# torch comes from PyPI: with CUDA 13.0 on Linux, for the CPU on Windows and macOS.
+# <<< torch build
+"""
+INDEX_BLOCK = """\
+# >>> torch build: BUILD
+# torch comes from pytorch.org's index on Linux and Windows, on macOS from PyPI.
+[tool.uv.sources]
+torch = [{ index = "pytorch", marker = "sys_platform == 'linux' or sys_platform == 'win32'" }]
+torchvision = [{ index = "pytorch", marker = "sys_platform == 'linux' or sys_platform == 'win32'" }]
+
+[[tool.uv.index]]
+name = "pytorch"
+url = "https://download.pytorch.org/whl/BUILD"
+explicit = true
+# <<< torch build
+"""
+
+
+def pypi_build(system: str) -> Build:
+    """The build that PyPI has for this system."""
+    return next((build for build in BUILDS.values() if system in build.pypi_on), BUILDS["cpu"])
+
+
+def covers(build: Build, capability: Capability, machine: str) -> bool:
+    """Whether the build has code for this GPU: same major version, same or lower minor one."""
+    if capability in TEGRA:
+        return machine == "aarch64" and TEGRA_BUILDS.get(capability) == build.name
+    codes = build.aarch64 if machine.lower() in ("aarch64", "arm64") else build.x86_64
+    return any(major == capability[0] and minor <= capability[1] for major, minor in codes)
+
+
+def version_numbers(text: str) -> tuple[int, ...]:
+    """580.65.06 as (580, 65, 6), which compares as versions do."""
+    return tuple(int(number) for number in re.findall(r"\d+", text))
+
+
+def project_build(project: Path) -> str:
+    """The build that a project names in its pyproject.toml; pypi if none."""
+    text = (project / "pyproject.toml").read_text(encoding="utf-8")
+    match = re.search(r"^# >>> torch build: (\w+)", text, re.MULTILINE)
+    return match[1] if match else "pypi"
+
+
+def write_torch_build(project: Path, index_url: str | None) -> bool:
+    """Name the build in the project's pyproject.toml (for uv) and requirements-torch.txt (for pip).
+
+    Args:
+        project: the project's folder.
+        index_url: where the build is; None for PyPI.
+
+    Returns:
+        Whether there was a place for it in both files; if not, nothing is written.
+    """
+    build = index_url.removeprefix(INDEX) if index_url else "pypi"
+    block = PYPI_BLOCK if index_url is None else INDEX_BLOCK.replace("BUILD", build)
+    pyproject, requirements = project / "pyproject.toml", project / "requirements-torch.txt"
+    for_uv = _with_block(pyproject.read_text(encoding="utf-8"), block)
+    for_pip = _with_index(requirements.read_text(encoding="utf-8"), index_url)
+    if for_uv is None or for_pip is None:
+        return False
+    write_text(pyproject, for_uv)
+    write_text(requirements, for_pip)
+    return True
+
+
+def _with_block(text: str, block: str) -> str | None:
+    pattern = re.compile(r"^# >>> torch build:.*?^# <<< torch build\n", re.MULTILINE | re.DOTALL)
+    return pattern.sub(lambda _: block, text, count=1) if pattern.search(text) else None
+
+
+def _with_index(text: str, index_url: str | None) -> str | None:
+    lines = [line for line in text.splitlines() if not line.startswith("--index-url")]
+    torch = next((number for number, line in enumerate(lines) if line.startswith("torch==")), None)
+    if torch is None:
+        return None
+    if index_url:
+        lines.insert(torch, f"--index-url {index_url}")
+    return "\n".join(lines) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Change the build of this project."""
+    builds = [name for name in OFFERED if name != "auto"]
+    if len(arguments) != 1 or arguments[0] not in builds:
+        print(f"Name one build of torch: {', '.join(builds)}.", file=sys.stderr)
+        return 2
+    index_url = None if arguments[0] == "pypi" else INDEX + arguments[0]
+    if not write_torch_build(Path(__file__).resolve().parent.parent, index_url):
+        print("pyproject.toml has no lines `# >>> torch build`: edit it by hand.", file=sys.stderr)
+        return 2
+    print("Changed. Now: uv sync, or: python -m pip install -r requirements-torch.txt")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

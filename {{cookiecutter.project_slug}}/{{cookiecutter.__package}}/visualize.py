@@ -1,0 +1,223 @@
+"""Step 6: draws a run's figures and writes its report, one file that carries everything inside.
+
+Training writes, this module only reads. ``python -m PACKAGE report RUN`` draws again.
+"""
+
+import base64
+import io
+import json
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.rcsetup import cycler
+from matplotlib.ticker import MaxNLocator
+
+from . import checkpoint, runs
+from .datasets import make_data
+from .errors import UserError
+from .figures import draw
+from .hyperparameters import Hyperparameters
+from .loaders import Data
+from .utils import atomic_write, write_text
+
+Row = dict[str, Any]
+"""An epoch in metrics.jsonl."""
+
+# Okabe and Ito's colours, which the colour-blind can tell apart (https://jfly.uni-koeln.de/color/).
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+# The installed ones of these lend their letters where matplotlib's own font has none.
+FONTS = ["Noto Sans CJK KR", "Noto Sans CJK JP", "Noto Sans KR", "NanumGothic", "Malgun Gothic"]
+FONTS += ["Apple SD Gothic Neo", "Microsoft YaHei", "PingFang SC", "Arial Unicode MS"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as the report shows it."""
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+
+    @property
+    def url(self) -> str:
+        """The picture itself, written as an address."""
+        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+def visualize(run: Path) -> Path:
+    """Draw the figures of the folder ``run``, write report.html there, and return its path.
+
+    What the run does not have is left out with a note: the best model before the first validation,
+    test metrics, data that moved away.
+
+    Raises:
+        UserError: the folder is not that of a run.
+    """
+    settings, rows = runs.load_hyperparameters(run), runs.read_metrics(run)
+    best, notes = load_best(run)
+    summary, pictures = summarize(rows, best), list[Picture]()
+    with style():
+        if rows:
+            caption = "The dashed line marks the best epoch, whose weights are kept."
+            pictures.append(picture("learning_curves", draw_curves(rows, best), caption))
+        try:
+            data = make_data(settings)
+            summary |= sizes(data)
+            pictures += draw_predictions(run, best, data)
+        except UserError as error:
+            notes.append(f"Some figures are missing. {error}")
+    save(run / "figures", pictures)
+    page = template().render(
+        name=run.resolve().name,
+        notes=notes,
+        summary=summary,
+        validation=best.get("metrics", {}),
+        test=read_json(run / "evaluation.json"),
+        hyperparameters=asdict(settings),
+        defaults=asdict(Hyperparameters()),
+        environment=flatten(read_json(run / "environment.json")),
+        pictures=pictures,
+    )
+    write_text(run / "report.html", page)
+    return run / "report.html"
+
+
+def load_best(run: Path) -> tuple[dict[str, Any], list[str]]:
+    """The best checkpoint, empty if there is none that can be read, and the notes on that."""
+    try:
+        return checkpoint.load(run / "checkpoints" / "best.pt"), []
+    except UserError as error:
+        return {}, [f"There is no best model yet. {error}"]
+
+
+def draw_predictions(run: Path, best: Mapping[str, Any], data: Data) -> Iterator[Picture]:
+    """The task's own figures; before the first validation those that need no predictions."""
+    predictions: dict[str, np.ndarray] = {}
+    path = run / "predictions.npz"
+    if best and path.exists():
+        with np.load(path, allow_pickle=False) as arrays:
+            predictions = dict(arrays)
+        checkpoint.require_same_data(best["facts"], data.facts)
+        if len(predictions["index"]) != len(data.val):
+            raise UserError("The validation set has another size than when the run was trained.")
+    for name, figure, caption in draw(predictions, data):
+        yield picture(name, figure, caption)
+
+
+def save(folder: Path, pictures: list[Picture]) -> None:
+    """Write each picture as a PNG file."""
+    folder.mkdir(exist_ok=True)
+    for drawn in pictures:
+        with atomic_write(folder / f"{drawn.name}.png") as file:
+            file.write(drawn.png)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is no file."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def summarize(rows: list[Row], best: Mapping[str, Any]) -> dict[str, str]:
+    """How long the run trained."""
+    seconds = sum(row["seconds"] for row in rows)
+    return {
+        "Epochs": str(len(rows)),
+        "Best epoch": str(best.get("epoch", "none")),
+        "Time": f"{seconds / 60:.1f} min" if seconds >= 100 else f"{seconds:.1f} s",
+    }
+
+
+def sizes(data: Data) -> dict[str, str]:
+    """Number of samples in each part of the data."""
+    parts = {"Training": data.train, "Validation": data.val, "Test": data.test}
+    return {f"{name} samples": f"{len(samples):,}" for name, samples in parts.items()}
+
+
+def flatten(values: Mapping[str, Any]) -> dict[str, str]:
+    """Lists in a line, and dicts as entries of their own."""
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value)
+        else:
+            flat[name] = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return flat
+
+
+def picture(name: str, figure: Figure, caption: str) -> Picture:
+    """The figure as PNG."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return Picture(name, name.replace("_", " ").capitalize(), caption, file.getvalue())
+
+
+def draw_curves(rows: list[Row], best: Mapping[str, Any]) -> Figure:
+    """One panel for each metric, training and validation together, then rate and speed."""
+    keys, epochs = dict.fromkeys(key for row in rows for key in row), [row["epoch"] for row in rows]
+    names = (key.split("/", 1)[1] for key in keys if "/" in key)
+    panels = {name: [f"train/{name}", f"val/{name}"] for name in names}
+    panels |= {"learning rate": ["lr"], "samples per second": ["samples_per_second"]}
+    columns = min(3, len(panels)) if len(panels) != 4 else 2
+    lines = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(3.4 * columns, 2.7 * lines))
+    for number, (title, curves) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(lines, columns, number)
+        for colour, key in zip(COLOURS, curves, strict=False):
+            if key in keys:
+                values = [row.get(key, math.nan) for row in rows]
+                label = "training" if key.startswith("train/") else "validation"
+                marker = "o" if len(rows) <= 30 else ""
+                axes.plot(epochs, values, color=colour, marker=marker, markersize=3, label=label)
+        if best:
+            axes.axvline(best["epoch"], color="0.45", linestyle="--", linewidth=1, zorder=0)
+        axes.set(title=title, xlabel="epoch", xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if len(curves) == 1:
+            axes.set_ylim(bottom=0)
+        elif curves[0] in keys:
+            axes.legend()
+    return figure
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of every figure, and letters for names in any script."""
+    installed = {font.name for font in fontManager.ttflist}
+    look = rc_context(
+        {
+            "axes.prop_cycle": cycler(color=COLOURS),
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlesize": "medium",
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 144,
+            "font.family": ["DejaVu Sans", *(name for name in FONTS if name in installed)],
+            "font.size": 9,
+            "legend.frameon": False,
+            "savefig.bbox": "tight",  # nothing is cut off
+            "text.parse_math": False,  # a class may be named "$x$"
+        }
+    )
+    with look, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def template() -> jinja2.Template:
+    """The page. Autoescape keeps a text such as ``<script>`` harmless."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("report.html.jinja")
