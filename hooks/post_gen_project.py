@@ -56,11 +56,10 @@ def main():
     try:
         for line in lines:
             say(line)
-        say(f"Next:  cd {SLUG}")
-        say("       uv run train.py")
-        say("   or, with pip:")
-        say("       python -m pip install -r requirements-torch.txt -e .")
-        say("       python train.py")
+        say(f"Next, with uv:   cd {SLUG} && uv run train.py")
+        say("  or with pip:   python -m pip install -r requirements-torch.txt")
+        say("                 python -m pip install -e .")
+        say("                 python train.py")
     except OSError:
         pass  # nobody listens
 

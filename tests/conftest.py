@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ def check_answers(answers: dict[str, str]) -> None:
             raise KeyError(f"no question {question!r}: {sorted(QUESTIONS)}")
         if question in CHOICES and answer not in CHOICES[question]:
             raise ValueError(f"{question} is one of {CHOICES[question]}, not {answer!r}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Cookiecutter leaves a copy of every hook that it runs among the temporary files."""
+    tempfile.tempdir = str(tmp_path_factory.mktemp("temporary"))
+    yield
+    tempfile.tempdir = None
 
 
 @pytest.fixture(scope="session")

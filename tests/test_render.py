@@ -22,13 +22,50 @@ COMMON = """
     .vscode/settings.json
     LICENSE
     README.md
+    device.toml
     pyproject.toml
+    requirements-torch.txt
     train.py
+    PACKAGE/__init__.py
+    PACKAGE/__main__.py
+    PACKAGE/checkpoint.py
+    PACKAGE/criterion.py
+    PACKAGE/datasets.py
+    PACKAGE/device.py
+    PACKAGE/distributed.py
+    PACKAGE/doctor.py
+    PACKAGE/errors.py
+    PACKAGE/evaluate.py
+    PACKAGE/figures.py
+    PACKAGE/gpus.py
+    PACKAGE/hyperparameters.py
+    PACKAGE/loaders.py
+    PACKAGE/machine.py
+    PACKAGE/models.py
+    PACKAGE/nvidia.py
+    PACKAGE/optimizer.py
+    PACKAGE/plan.py
+    PACKAGE/report.html.jinja
+    PACKAGE/runs.py
+    PACKAGE/runtime.py
+    PACKAGE/settings.py
+    PACKAGE/torch_build.py
+    PACKAGE/train.py
+    PACKAGE/utils.py
+    PACKAGE/visualize.py
+    tests/conftest.py
+    tests/test_settings.py
+    tests/test_steps.py
+    tests/test_task.py
+    tests/test_training.py
+    tests/test_visualize.py
 """
 # ... and what hangs on an answer. Questions that are not here change no file's name.
 BY_ANSWER = {
     "ci": {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml", "none": ""},
 }
+
+PACKAGE = "my_torch_project"  # as the default name gives it
 
 PAIRS = {
     frozenset([(one, first), (other, second)])
@@ -84,11 +121,9 @@ def test_exactly_these_files(rendered: Render, answers: dict[str, str]) -> None:
     for question, files in BY_ANSWER.items():
         assert set(files) == set(CHOICES[question])
         expected += files[answers[question]].split()
-    package = "my_torch_project"
-
     project = rendered(**answers)
 
-    expected = [name.replace("PACKAGE", package) for name in expected]
+    expected = [name.replace("PACKAGE", PACKAGE) for name in expected]
     assert sorted(files_of(project)) == sorted(expected)
 
 
@@ -164,9 +199,11 @@ def test_only_the_task_changes_the_python(rendered: Render, answers: dict[str, s
 def test_files_of_a_task_arrive_as_they_are(rendered: Render, task: str) -> None:
     project = rendered(task=task)
 
-    for source in (TEMPLATE / "templates" / task).rglob("*.py"):
-        (copy,) = project.rglob(f"*/{source.relative_to(TEMPLATE / 'templates' / task)}")
-        assert copy.read_bytes() == source.read_bytes()
+    folder = TEMPLATE / "templates" / task
+    for source in folder.rglob("*.py"):
+        (copy,) = project.rglob(str(source.relative_to(folder)))
+        expected = source.read_text("utf-8").replace("{{ cookiecutter.__package }}", PACKAGE)
+        assert copy.read_text("utf-8") == expected
 
 
 @pytest.mark.parametrize("license_id", CHOICES["license"])

@@ -1,6 +1,5 @@
 """Step 2, the images: the embedded digits or a folder of yours, their splits and augmentation."""
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms import v2
 
 from .errors import UserError
 from .hyperparameters import Hyperparameters
-from .loaders import Data, split
+from .loaders import Data, packaged_file, split
 from .models import Preprocessing, preprocessing
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 NAMES_OF_PARTS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
@@ -105,13 +104,6 @@ def _digits(
     return parts, {"classes": classes, "channels": 1} | _statistics(parts["train"], size, wanted)
 
 
-def packaged_file(name: str) -> Path:
-    """A data file inside scikit-learn, found without the two seconds of importing it."""
-    spec = importlib.util.find_spec("sklearn")
-    assert spec is not None and spec.origin is not None, "scikit-learn is a dependency"
-    return Path(spec.origin).parent / "datasets" / "data" / name
-
-
 def _folder(
     settings: Hyperparameters, root: Path, wanted: Preprocessing | None
 ) -> tuple[dict[str, Images], dict[str, Any]]:
@@ -191,13 +183,13 @@ def read_image(path: Path) -> Tensor:
         UserError: the file is not an image that can be read.
     """
     try:
-        image: Tensor = decode_image(path, mode=ImageReadMode.RGB, apply_exif_orientation=True)
-    except (RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        with Image.open(path) as file:
+            pixels = np.array(ImageOps.exif_transpose(file).convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(
-            f"{path} is not a readable image ({reason}). Repair or remove the file."
+            f"{path} is not an image that can be read ({error}). Repair or remove the file."
         ) from None
-    return image if image.ndim == 3 else image[0]  # a GIF has one image per frame
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
 def _fitting(size: int, wanted: Preprocessing | None) -> Transform:

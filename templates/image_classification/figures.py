@@ -12,10 +12,8 @@ from matplotlib.figure import Figure
 from .loaders import Data
 from .utils import seed_torch
 
-MAX_CELLS = 100  # classes in the confusion matrix
-MAX_CLASSES = 40  # classes in the figure of precision and recall
-MAX_MISTAKES = 12
-MAX_SAMPLES = 24
+MAX_CONFUSED, MAX_CLASSES = 100, 40  # classes in the matrix, and in the figure below it
+MAX_MISTAKES, MAX_SAMPLES = 12, 24
 
 
 def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[str, Figure, str]]:
@@ -28,32 +26,25 @@ def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[st
     if predictions:
         index, target = predictions["index"], predictions["target"]
         probabilities = torch.from_numpy(predictions["logits"]).softmax(dim=1).numpy()
-        counts = confusion(target, probabilities.argmax(axis=1), len(names))
+        counts = np.zeros((len(names), len(names)), dtype=np.int64)  # true class, predicted class
+        np.add.at(counts, (target, probabilities.argmax(axis=1)), 1)
         yield "confusion_matrix", *draw_confusion(counts, names)
         yield "classes", *draw_classes(counts, names)
-        caption = "The most confident mistakes, and where they are from. Some may be wrong labels."
-        yield "mistakes", draw_mistakes(index, target, probabilities, data, names), caption
-    caption = "Training images as the model sees them, augmented."
-    yield "augmented_samples", draw_samples(data, names), caption
-
-
-def confusion(target: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts (C, C): a row is a true class, a column a predicted one."""
-    counts = np.zeros((num_classes, num_classes), dtype=np.int64)
-    np.add.at(counts, (target, predicted), 1)
-    return counts
+        figure = draw_mistakes(index, target, probabilities, data, names)
+        yield "mistakes", figure, "The most confident mistakes. Some may be wrong labels."
+    yield "augmented_samples", draw_samples(data, names), "Training images as the model sees them."
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole, NaN where there is nothing to divide by."""
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    return np.where(whole > 0, part / whole.clip(min=1), np.nan)
 
 
 def draw_confusion(counts: np.ndarray, names: list[str]) -> tuple[Figure, str]:
     """The confusion matrix, in which many classes leave no room for numbers, and its caption."""
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
-    shown = np.sort(np.argsort(-mistakes, kind="stable")[:MAX_CELLS])
+    shown = np.sort(np.argsort(-mistakes, kind="stable")[:MAX_CONFUSED])
     shares, counts = shares[np.ix_(shown, shown)], counts[np.ix_(shown, shown)]
     labels, num = [names[c] for c in shown], len(shown)
     side = min(max(3.0, 0.42 * num), 13.0)  # inches
@@ -82,8 +73,7 @@ def draw_classes(counts: np.ndarray, names: list[str]) -> tuple[Figure, str]:
     order = np.lexsort((f1, support == 0))  # classes without an image come last
     present = [int(c) for c in order if support[c] + predicted[c] > 0]
     shown = present[:MAX_CLASSES]
-    rows = range(len(shown))
-    figure = Figure(figsize=(8, 1.2 + 0.24 * len(shown)))
+    figure, rows = Figure(figsize=(8, 1.2 + 0.24 * len(shown))), range(len(shown))
     axes = figure.add_subplot()
     axes.barh(rows, f1[shown], color="#56B4E9", height=0.7, label="F1")
     for whole, marker, label in ((predicted, ">", "precision"), (support, "o", "recall")):
@@ -151,9 +141,9 @@ def grid(num: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
 
 def show(axes: Axes, image: torch.Tensor) -> None:
     """Show an image (C, H, W), uint8 or float in [0, 1], C = 1 or 3."""
-    if not image.is_floating_point():
-        image = image / 255
-    axes.imshow(image.clamp(0, 1).permute(1, 2, 0).squeeze(2).numpy(), cmap="gray", vmin=0, vmax=1)
+    limit = 1 if image.is_floating_point() else 255
+    pixels = (image / limit).clamp(0, 1).permute(1, 2, 0).squeeze(2).numpy()
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
 
@@ -162,6 +152,6 @@ def shorten(text: str, width: int) -> str:
     """The text in one line, with its middle left out where it is too long."""
     text = " ".join(text.split())
     cells = sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
-    width = width * len(text) // max(cells, 1)  # Hangul letters are twice as wide as Latin ones
+    width = width * len(text) // max(cells, 1)  # a Hangul letter is as wide as two Latin ones
     half = (width - 1) // 2
     return text if len(text) <= width else f"{text[:half]}…{text[-half:]}"

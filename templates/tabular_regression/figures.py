@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from .loaders import Data
 
@@ -77,7 +78,7 @@ def draw_worst(
         colLabels=["row", f"true {shorten(name, 12)}", "predicted", "true - predicted"],
         colWidths=[0.49, 0.17, 0.17, 0.17],
         cellLoc="right",
-        bbox=(0, 0, 1, 1),
+        bbox=Bbox.unit(),
         edges="horizontal",
     )
     table.auto_set_font_size(False)

@@ -4,9 +4,11 @@ Order and augmentation follow from (seed, epoch, index) alone. Neither the numbe
 that of processes nor an interruption can change them.
 """
 
+import importlib.util
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -51,6 +53,13 @@ class Data:
     facts: dict[str, Any]
     in_memory: bool
     collate: Callable[[list[Any]], Any] = default_collate
+
+
+def packaged_file(name: str) -> Path:
+    """A data file inside scikit-learn, found without the two seconds of importing it."""
+    spec = importlib.util.find_spec("sklearn")
+    assert spec is not None and spec.origin is not None, "scikit-learn is a dependency"
+    return Path(spec.origin).parent / "datasets" / "data" / name
 
 
 def split(

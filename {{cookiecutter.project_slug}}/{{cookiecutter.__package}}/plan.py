@@ -150,8 +150,9 @@ def _why_none(found: Found, builds: list[Build]) -> str:
     """Why no build runs on the GPUs, and what would help."""
     gpu = found.gpus[0]
     fitting = [build for build in builds if any(_covers(build, gpu, found) for gpu in found.gpus)]
-    if found.jetson and not fitting:
-        return f"{gpu} needs NVIDIA's own torch for Jetson: {JETSON_WHEELS}. Until then: CPU."
+    if found.jetson:
+        own = f"NVIDIA's own torch for Jetson ({JETSON_WHEELS}) or, if there is one, a newer JetPack"
+        return f"{gpu} needs {own}. Until then: CPU."
     if fitting:
         windows = found.system == "Windows" or found.wsl
         oldest = min((build.driver(windows) for build in fitting), key=version_numbers)

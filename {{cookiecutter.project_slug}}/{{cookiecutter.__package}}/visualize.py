@@ -3,11 +3,11 @@
 Training writes, this module only reads. ``python -m PACKAGE report RUN`` draws again.
 """
 
-import base64
 import io
 import json
 import math
 import warnings
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -45,14 +45,11 @@ class Picture:
     """A figure as the report shows it."""
 
     name: str
-    title: str
     caption: str
     png: bytes
-
-    @property
-    def url(self) -> str:
-        """The picture itself, written as an address."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+    base64: str
+    width: int
+    """Pixels of the page; the picture has more, for sharp screens."""
 
 
 def visualize(run: Path) -> Path:
@@ -141,11 +138,11 @@ def summarize(rows: list[Row], best: Mapping[str, Any]) -> dict[str, str]:
 def sizes(data: Data) -> dict[str, str]:
     """Number of samples in each part of the data."""
     parts = {"Training": data.train, "Validation": data.val, "Test": data.test}
-    return {f"{name} samples": f"{len(samples):,}" for name, samples in parts.items()}
+    return {f"{name} samples": f"{len(part):,}" for name, part in parts.items()}
 
 
 def flatten(values: Mapping[str, Any]) -> dict[str, str]:
-    """Lists in a line, and dicts as entries of their own."""
+    """Lists as a line, and what is inside dicts as entries of their own."""
     flat: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, dict):
@@ -159,7 +156,9 @@ def picture(name: str, figure: Figure, caption: str) -> Picture:
     """The figure as PNG."""
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
-    return Picture(name, name.replace("_", " ").capitalize(), caption, file.getvalue())
+    png = file.getvalue()
+    width = int.from_bytes(png[16:20], "big")  # of the file, says its header
+    return Picture(name, caption, png, b64encode(png).decode("ascii"), round(width / 1.5))
 
 
 def draw_curves(rows: list[Row], best: Mapping[str, Any]) -> Figure:
@@ -168,11 +167,10 @@ def draw_curves(rows: list[Row], best: Mapping[str, Any]) -> Figure:
     names = (key.split("/", 1)[1] for key in keys if "/" in key)
     panels = {name: [f"train/{name}", f"val/{name}"] for name in names}
     panels |= {"learning rate": ["lr"], "samples per second": ["samples_per_second"]}
-    columns = min(3, len(panels)) if len(panels) != 4 else 2
-    lines = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(3.4 * columns, 2.7 * lines))
+    lines = math.ceil(len(panels) / 3)
+    figure = Figure(figsize=(9.6, 2.6 * lines))
     for number, (title, curves) in enumerate(panels.items(), start=1):
-        axes = figure.add_subplot(lines, columns, number)
+        axes = figure.add_subplot(lines, 3, number)
         for colour, key in zip(COLOURS, curves, strict=False):
             if key in keys:
                 values = [row.get(key, math.nan) for row in rows]
@@ -216,8 +214,6 @@ def style() -> Iterator[None]:
 
 def template() -> jinja2.Template:
     """The page. Autoescape keeps a text such as ``<script>`` harmless."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
+    files, strict = jinja2.FileSystemLoader(Path(__file__).parent), jinja2.StrictUndefined
+    environment = jinja2.Environment(loader=files, autoescape=True, undefined=strict)
     return environment.get_template("report.html.jinja")

@@ -1,0 +1,205 @@
+"""Image classification: data, models and criterion."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import default_collate
+from torchvision import models
+
+from {{ cookiecutter.__package }}.__main__ import main
+from {{ cookiecutter.__package }}.criterion import Criterion
+from {{ cookiecutter.__package }}.datasets import make_data
+from {{ cookiecutter.__package }}.errors import UserError
+from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
+from {{ cookiecutter.__package }}.models import make_model
+
+FACTS = {"classes": ["a", "b", "c"], "channels": 3, "image_size": 32, "mean": [0.5], "std": [0.2]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten images of each of two classes: bright and dark noise."""
+    generator = torch.Generator().manual_seed(0)
+    for name, top in (("bright", 256), ("dark", 60)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(10):
+            image = torch.randint(top - 60, top, (3, 20, 24), generator=generator)
+            array = image.permute(1, 2, 0).to(torch.uint8).numpy()
+            Image.fromarray(array).save(tmp_path / "data" / name / f"{number}.png")
+    return tmp_path / "data"
+
+
+def test_the_digits_are_split_into_parts_that_do_not_overlap() -> None:
+    data = make_data(Hyperparameters())
+    parts = [
+        {part.describe(i) for i in range(len(part))} for part in (data.train, data.val, data.test)
+    ]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 1797
+    image, label = data.val[0]
+    assert (image.shape, image.dtype) == ((1, 8, 8), torch.uint8)
+    assert label in range(10)
+
+
+def test_augmentation_follows_from_the_seed_alone() -> None:
+    train = make_data(Hyperparameters(augment="crop")).train
+    images = []
+    for seed in (1, 2, 1):
+        torch.manual_seed(seed)
+        images.append(train[0][0])
+    assert torch.equal(images[0], images[2])
+    assert not torch.equal(images[0], images[1])
+
+
+@pytest.mark.parametrize("flag", ["mixup_alpha", "cutmix_alpha"])
+def test_mixed_images_have_a_probability_for_every_class(flag: str) -> None:
+    data = make_data(Hyperparameters(**{flag: 1.0}))  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    images, targets = default_collate([data.train[i] for i in range(8)])
+    assert images.shape == (8, 1, 8, 8)
+    assert torch.allclose(targets.sum(1), torch.ones(8))
+    assert (targets > 0).sum() > 8
+    settings = Hyperparameters()
+    loss = Criterion(settings, data.facts).loss(make_model(settings, data.facts), (images, targets))
+    assert loss.isfinite()
+
+
+def test_a_folder_of_images_is_split_by_class(folder: Path) -> None:
+    data = make_data(Hyperparameters(data=folder, image_size=16))
+    assert data.facts["classes"] == ["bright", "dark"]
+    assert [len(part) for part in (data.train, data.val, data.test)] == [12, 4, 4]
+    assert sorted(data.val[i][1] for i in range(4)) == [0, 0, 1, 1]
+    assert data.train[0][0].shape == data.val[0][0].shape == (3, 16, 16)
+
+
+def test_folders_named_train_and_test_are_used_as_they_are(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "parts"
+    root.mkdir()
+    folder.rename(root / "train")
+    for name in ("bright", "dark"):
+        (root / "test" / name).mkdir(parents=True)
+        (root / "train" / name / "0.png").rename(root / "test" / name / "0.png")
+    data = make_data(Hyperparameters(data=root))
+    assert {Path(data.test.describe(i)).parent.parent.name for i in range(len(data.test))} == {
+        "test"
+    }
+    assert [len(part) for part in (data.train, data.val, data.test)] == [16, 2, 2]
+
+
+def test_own_images_train_from_the_command_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ["--data", str(folder), "--image-size", "16", "--epochs", "1", "--device", "cpu"]
+    assert main(["train", *flags, "--batch-size", "8", "--width", "4", "--run", "own"]) == 0
+    assert (tmp_path / "runs" / "own" / "report.html").exists()
+
+
+def test_a_file_that_is_no_image_is_named(folder: Path) -> None:
+    (folder / "dark" / "3.png").write_text("not an image")
+    assert "3.png" in complaint_about(folder)
+
+
+def complaint_about(folder: Path) -> str:
+    """The message about a broken folder, wherever it is noticed."""
+    with pytest.raises(UserError) as error:
+        data = make_data(Hyperparameters(data=folder))
+        for part in (data.train, data.val, data.test):
+            for index in range(len(part)):
+                part[index]
+    return str(error.value)
+
+
+def test_an_empty_class_is_named(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    assert "empty" in complaint_about(folder)
+
+
+def test_a_class_with_too_few_images_is_named(folder: Path) -> None:
+    for number in range(2, 10):
+        (folder / "dark" / f"{number}.png").unlink()
+    assert "'dark' has 2 image(s)" in complaint_about(folder)
+
+
+def test_a_single_class_is_refused(folder: Path) -> None:
+    for path in (folder / "dark").iterdir():
+        path.unlink()
+    (folder / "dark").rmdir()
+    assert "at least two" in complaint_about(folder)
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet18", "squeezenet1_1", "googlenet", "vit_b_32"])
+def test_models_give_logits_and_all_their_weights_learn(name: str) -> None:
+    facts = FACTS | {"image_size": 64}
+    model = make_model(Hyperparameters(model=name), facts)
+    logits = model(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
+    assert logits.shape == (2, 3)
+    logits.sum().backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_the_model_normalizes_bytes_and_floats_alike() -> None:
+    model = make_model(Hyperparameters(), FACTS).eval()
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    assert torch.allclose(model(images), model(images / 255), atol=1e-6)
+
+
+def test_one_batch_can_be_learned_by_heart() -> None:
+    settings = Hyperparameters(augment="none", label_smoothing=0, dropout=0)
+    data = make_data(settings)
+    torch.manual_seed(0)
+    model = make_model(settings, data.facts)
+    batch = default_collate([data.train[i] for i in range(0, 64, 2)])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(40):
+        loss = Criterion(settings, data.facts).loss(model, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.05
+
+
+@pytest.fixture
+def weights_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """Weights of a resnet18 where torchvision looks for those that it has downloaded."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    torch.manual_seed(0)
+    state: dict[str, torch.Tensor] = models.resnet18().state_dict()
+    name = Path(models.ResNet18_Weights.DEFAULT.url).name
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(state, tmp_path / "hub" / "checkpoints" / name)
+    return state
+
+
+def test_pretrained_weights_get_a_new_head_and_their_own_preprocessing(
+    weights_on_disk: dict[str, torch.Tensor], folder: Path
+) -> None:
+    settings = Hyperparameters(model="resnet18", pretrained=True, freeze_backbone=True, data=folder)
+    facts = make_data(settings).facts
+    assert facts["image_size"] == 224
+    assert facts["mean"] == pytest.approx([0.485, 0.456, 0.406])
+    model = make_model(settings, facts)
+    state = model.state_dict()
+    assert torch.equal(state["backbone.conv1.weight"], weights_on_disk["conv1.weight"])
+    learning = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert learning == ["backbone.fc.weight", "backbone.fc.bias"]
+    assert not model.train().get_submodule("backbone.bn1").training
+
+
+def test_weights_that_are_not_there_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no connection")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", offline)
+    with pytest.raises(UserError, match=r"resnet18-.*leave out --pretrained"):
+        make_model(Hyperparameters(model="resnet18", pretrained=True), FACTS)
+
+
+def test_an_unknown_model_brings_a_suggestion() -> None:
+    with pytest.raises(UserError, match="resnet18"):
+        make_data(Hyperparameters(model="resnet19"))

@@ -1,0 +1,170 @@
+"""Step 3, define models: a linear one, and a residual MLP that starts as the linear one."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .hyperparameters import Hyperparameters
+
+# A cell this many standard deviations away is an accident or an outlier; without a limit it alone
+# would decide the prediction of its row, and the gradient of its batch.
+LARGEST_VALUE = 10.0
+
+
+class Regressor(nn.Module):
+    """A network with the preprocessing of its table, so that no user can forget it.
+
+    It fills in missing numbers, standardises, and returns to the units of the target.
+    """
+
+    median: Tensor
+    mean: Tensor
+    std: Tensor
+    may_miss: Tensor
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(self, network: nn.Module, facts: dict[str, Any]) -> None:
+        super().__init__()
+        self.network = network
+        columns = facts["numeric"].values()
+        for name in ("median", "mean", "std"):
+            values = torch.tensor([column[name] for column in columns], dtype=torch.float32)
+            self.register_buffer(name, values)
+        gaps = [number for number, column in enumerate(columns) if column["missing"]]
+        self.register_buffer("may_miss", torch.tensor(gaps, dtype=torch.int64))
+        self.register_buffer("target_mean", torch.tensor(facts["target_mean"]))
+        self.register_buffer("target_std", torch.tensor(facts["target_std"]))
+
+    def forward(self, numeric: Tensor, categories: Tensor) -> Tensor:
+        """Rows to predictions (N,) in the units of the target.
+
+        Args:
+            numeric: (N, F) float, NaN where a value is missing.
+            categories: (N, K) int64, 0 where a category is missing or unknown.
+        """
+        output: Tensor = self.network(self.features(numeric), categories)
+        return output.float() * self.target_std + self.target_mean
+
+    def features(self, numeric: Tensor) -> Tensor:
+        """(N, F) to (N, F + G): standardised columns, and 1 for each gap in G of the columns.
+
+        The G columns are those with gaps in the training rows: elsewhere there is nothing to learn.
+        """
+        missing = numeric.isnan()
+        filled = torch.where(missing, self.median, numeric)
+        standard = ((filled - self.mean) / self.std).clamp(-LARGEST_VALUE, LARGEST_VALUE)
+        return torch.cat([standard, missing[:, self.may_miss].to(standard.dtype)], dim=1)
+
+
+class Linear(nn.Module):
+    """A weight for every feature and every category. All start at zero: the mean of the target."""
+
+    first_codes: Tensor
+
+    def __init__(self, num_features: int, num_categories: list[int]) -> None:
+        super().__init__()
+        self.weights = nn.Linear(num_features, 1)
+        # One table for all columns: code 0 of a column, then its categories, then the next column.
+        self.categories = nn.Embedding(sum(num_categories) + len(num_categories), 1)
+        starts = [sum(num_categories[:column]) + column for column in range(len(num_categories))]
+        self.register_buffer("first_codes", torch.tensor(starts, dtype=torch.int64))
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, features: Tensor, categories: Tensor) -> Tensor:
+        """(N, features) and (N, K) to (N,)."""
+        effects: Tensor = self.categories(categories + self.first_codes)
+        output: Tensor = self.weights(features).squeeze(1) + effects.squeeze(2).sum(1)
+        return output
+
+
+class MLP(nn.Module):
+    """Residual blocks over the features and the embedded categories, beside a linear model.
+
+    The last layer starts at zero, so training starts from the linear model and adds to it what it
+    cannot say (residual MLPs for tables: Gorishniy et al. 2021, https://arxiv.org/abs/2106.11959).
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_categories: list[int],
+        *,
+        width: int,
+        depth: int,
+        dropout: float,
+        embedding_size: int | None,
+    ) -> None:
+        super().__init__()
+        sizes = [embedding_size or default_embedding_size(count) for count in num_categories]
+        self.linear = Linear(num_features, num_categories)
+        self.embeddings = nn.ModuleList(
+            _embedding(count, size) for count, size in zip(num_categories, sizes, strict=True)
+        )
+        self.first = nn.Linear(num_features + sum(sizes), width)
+        self.blocks = nn.ModuleList(_block(width, dropout) for _ in range(depth))
+        last = nn.Linear(width, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), last)
+
+    def forward(self, features: Tensor, categories: Tensor) -> Tensor:
+        """(N, features) and (N, K) to (N,)."""
+        embedded = [table(categories[:, k]) for k, table in enumerate(self.embeddings)]
+        hidden = self.first(torch.cat([features, *embedded], dim=1))
+        for block in self.blocks:
+            hidden = hidden + block(hidden)
+        output: Tensor = self.linear(features, categories) + self.head(hidden).squeeze(1)
+        return output
+
+
+def default_embedding_size(num_categories: int) -> int:
+    """Grows slowly with the number of categories, as in fastai's tabular models."""
+    size: float = 1.6 * num_categories**0.56
+    return min(50, max(2, round(size)))
+
+
+def _embedding(num_categories: int, size: int) -> nn.Embedding:
+    """Code 0 starts at zero: a category that no training row has must not mean anything."""
+    table = nn.Embedding(num_categories + 1, size)
+    nn.init.normal_(table.weight, std=size**-0.5)
+    nn.init.zeros_(table.weight[0])
+    return table
+
+
+def _block(width: int, dropout: float) -> nn.Sequential:
+    """(N, width) to (N, width), to be added to what came in."""
+    return nn.Sequential(
+        nn.LayerNorm(width),
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(width, width),
+    )
+
+
+def make_model(
+    settings: Hyperparameters, facts: dict[str, Any], *, initialize: bool = True
+) -> nn.Module:
+    """The model for a table of which ``facts`` are known.
+
+    ``initialize`` is for tasks with pretrained weights; here all weights are new.
+    """
+    numeric = facts["numeric"].values()
+    num_features = len(numeric) + sum(column["missing"] for column in numeric)
+    num_categories = [len(vocabulary) for vocabulary in facts["categorical"].values()]
+    network: nn.Module
+    if settings.model == "linear":
+        network = Linear(num_features, num_categories)
+    else:
+        network = MLP(
+            num_features,
+            num_categories,
+            width=settings.width,
+            depth=settings.depth,
+            dropout=settings.dropout,
+            embedding_size=settings.embedding_size,
+        )
+    return Regressor(network, facts)

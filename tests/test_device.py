@@ -1,0 +1,534 @@
+"""What detection finds on invented machines, and what is concluded from it."""
+
+import dataclasses
+import json
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import CHOICES, Render
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from worlds import library, load_modules, row, world
+
+MISMATCH = (18, "Failed to initialize NVML: Driver/library version mismatch\n")
+MISMATCH_NVML = (0, '{"error": 18}')
+CPU = "https://download.pytorch.org/whl/cpu"
+CU126 = "https://download.pytorch.org/whl/cu126"
+CU130 = "https://download.pytorch.org/whl/cu130"
+
+
+@pytest.fixture(scope="session")
+def modules(rendered: Render) -> SimpleNamespace:
+    return load_modules(rendered())
+
+
+@pytest.fixture
+def look(modules: SimpleNamespace, tmp_path: Path) -> Callable[..., tuple[Any, Any]]:
+    """`look(**world)`: what is found there, and the plan."""
+
+    def look_at(choice: str = "auto", **description: Any) -> tuple[Any, Any]:
+        found = modules.device.detect(choice, world(modules, tmp_path, **description))
+        return found, modules.plan.make_plan(found, choice)
+
+    return look_at
+
+
+def smi(name: str, capability: str, driver: str, **more: str) -> dict[str, Any]:
+    return {"smi": row(name, capability, driver, **more)}
+
+
+JETSON = {"machine": "aarch64", "release": "5.15.148-tegra"}
+ORIN = {
+    **JETSON,
+    "smi": row("Orin (nvgpu)", "[N/A]", "540.4.0", "[N/A]", "[N/A]"),
+    "cuda": library(("Orin", (8, 7)), driver=None, cuda="12.6"),
+}
+NODES = {"/dev/nvidia0": "", "/sys/module/nvidia/version": "550.54.15\n"}
+OLD_SMI = {
+    "smi": lambda argv: (
+        (2, 'Field "compute_cap" is not a valid field to query.\n')
+        if "compute_cap" in argv[1]
+        else (0, row("Tesla K80", "", "470.256.02").replace(", \n", "\n"))
+    )
+}
+WINDOWS = {"system": "Windows", "machine": "AMD64"}
+MAC = {"system": "Darwin", "machine": "arm64"}
+INTEL_MAC = {"system": "Darwin", "machine": "x86_64"}
+CLOCK_ROW = row("A, B & Co", "9.0", "580.95.05").replace("A, B", '"A, B').replace("Co", 'Co"')
+
+# name: (machine, (kind, build, index, precision), words that the notes must have)
+SCENARIOS: dict[str, tuple[dict[str, Any], tuple[str, str, str | None, str], str]] = {
+    "RTX 4090 by NVML": (
+        {"nvml": library(("RTX 4090", (8, 9)))},
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
+    "RTX 3060 by nvidia-smi": (
+        smi("RTX 3060", "8.6", "580.95.05"),
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
+    "RTX 3090 with driver 550": (
+        smi("RTX 3090", "8.6", "550.54.15"),
+        ("cuda", "cu126", CU126, "bf16"),
+        "torch < 2.15",
+    ),
+    "GTX 1080 Ti": (
+        smi("GTX 1080 Ti", "6.1", "580.95.05"),
+        ("cuda", "cu126", CU126, "fp32"),
+        "torch < 2.15",
+    ),
+    "V100 with driver 535": (
+        smi("Tesla V100", "7.0", "535.104.05"),
+        ("cuda", "cu126", CU126, "fp16"),
+        "torch < 2.15",
+    ),
+    "T4": (smi("Tesla T4", "7.5", "580.65.06"), ("cuda", "cu130", None, "fp16"), ""),
+    "H100": (smi("H100", "9.0", "580.95.05"), ("cuda", "cu130", None, "bf16"), ""),
+    "RTX 5090": (smi("RTX 5090", "12.0", "580.95.05"), ("cuda", "cu130", None, "bf16"), ""),
+    "RTX 5090 with driver 570": (
+        smi("RTX 5090", "12.0", "570.86.10"),
+        ("cuda", "cpu", CPU, "fp32"),
+        "update the driver to 580",
+    ),
+    "V100 beside B200": (
+        {"smi": row("V100", "7.0") + row("B200", "10.0")},
+        ("cuda", "cu130", None, "bf16"),
+        "covers 1 of 2",
+    ),
+    "two GPUs of one kind": (
+        {"smi": row() + row(uuid="GPU-ffff")},
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
+    "driver 470 that does not know compute_cap": (
+        OLD_SMI,
+        ("cuda", "cpu", CPU, "fp32"),
+        "too old",
+    ),
+    "driver updated without a reboot": (
+        {"smi": MISMATCH, "nvml": MISMATCH_NVML, "files": NODES},
+        ("cpu", "cpu", CPU, "fp32"),
+        "reboot",
+    ),
+    "driver not loaded": ({"smi": (9, "")}, ("cpu", "cpu", CPU, "fp32"), "not loaded"),
+    "everything hangs": (
+        {"smi": "hangs", "nvml": "hangs", "cuda": "hangs", "files": NODES},
+        ("cpu", "cpu", CPU, "fp32"),
+        "hangs",
+    ),
+    "nvidia-smi finds no GPU": (
+        {"smi": (6, "No devices were found\n")},
+        ("cpu", "cpu", CPU, "fp32"),
+        "",
+    ),
+    "nvidia-smi finds no GPU with code 0": (
+        {"smi": "No devices were found\n"},
+        ("cpu", "cpu", CPU, "fp32"),
+        "",
+    ),
+    "nvidia-smi says nothing": ({"smi": ""}, ("cpu", "cpu", CPU, "fp32"), ""),
+    "one GPU lost": (
+        {"smi": (15, row() + "Unable to determine the device handle for GPU0: GPU is lost.\n")},
+        ("cuda", "cu130", None, "bf16"),
+        "restart",
+    ),
+    "a warning among the rows": (
+        {"smi": (14, row() + "WARNING: infoROM is corrupted at gpu 0000:01:00.0\n")},
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
+    "a comma in the name": ({"smi": CLOCK_ROW}, ("cuda", "cu130", None, "bf16"), ""),
+    "GB10": (
+        {**smi("NVIDIA GB10", "12.1", "580.95.05", memory="[N/A]"), "machine": "aarch64"},
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
+    "GH200": (
+        {**smi("GH200 480GB", "9.0", "580.95.05"), "machine": "aarch64"},
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
+    "T4 in an Arm server": (
+        {**smi("T4G", "7.5", "580.95.05"), "machine": "aarch64"},
+        ("cuda", "cpu", CPU, "fp32"),
+        "no build",
+    ),
+    "Jetson Orin": (ORIN, ("cuda", "cpu", CPU, "fp32"), "Jetson"),
+    "Jetson Orin with CUDA 13.2": (
+        ORIN | {"cuda": library(("Orin", (8, 7)), driver=None, cuda="13.2")},
+        ("cuda", "cu132", "https://download.pytorch.org/whl/cu132", "bf16"),
+        "",
+    ),
+    "Jetson Thor": (
+        {**JETSON, **smi("NVIDIA Thor", "11.0", "580.00", memory="[N/A]")},
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
+    "WSL": (
+        {
+            **smi("RTX 4070", "8.9", "581.95"),
+            "smi_at": "/usr/lib/wsl/lib/nvidia-smi",
+            "release": "5.15.167-microsoft-standard-WSL2",
+        },
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
+    "container without --gpus": (
+        {"files": {"/sys/module/nvidia/version": "580.95.05\n", "/.dockerenv": ""}},
+        ("cpu", "cpu", CPU, "fp32"),
+        "--gpus all",
+    ),
+    "GPU without a driver": (
+        {
+            "files": {
+                "/sys/bus/pci/devices/0000:01:00.0/class": "0x030000\n",
+                "/sys/bus/pci/devices/0000:01:00.0/vendor": "0x10de\n",
+            }
+        },
+        ("cpu", "cpu", CPU, "fp32"),
+        "no driver",
+    ),
+    "device files only": ({"files": NODES}, ("cuda", "cu126", CU126, "fp32"), "guess"),
+    "only the driver's library": (
+        {"cuda": library(("A100", (8, 0)), driver=None, cuda="12.4")},
+        ("cuda", "cu126", CU126, "bf16"),
+        "torch < 2.15",
+    ),
+    "GPUs hidden by an empty list": (
+        {**smi("H100", "9.0", "580.95.05"), "environ": {"CUDA_VISIBLE_DEVICES": ""}},
+        ("cpu", "cpu", CPU, "fp32"),
+        "hides",
+    ),
+    "GPUs hidden by -1": (
+        {**smi("H100", "9.0", "580.95.05"), "environ": {"CUDA_VISIBLE_DEVICES": "-1"}},
+        ("cpu", "cpu", CPU, "fp32"),
+        "hides",
+    ),
+    "one slice of a GPU": (
+        {**smi("H100", "9.0", "580.95.05"), "environ": {"CUDA_VISIBLE_DEVICES": "MIG-1-2"}},
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
+    "Windows": (
+        {
+            **WINDOWS,
+            **smi("RTX 4070", "8.9", "581.95"),
+            "smi_at": "/Windows/System32/nvidia-smi.exe",
+            "environ": {"SystemRoot": "/Windows"},
+        },
+        ("cuda", "cu130", CU130, "bf16"),
+        "",
+    ),
+    "Windows without a GPU": (WINDOWS, ("cpu", "cpu", None, "fp32"), ""),
+    "Windows on Arm": (
+        {"system": "Windows", "machine": "ARM64"},
+        ("cpu", "cpu", None, "fp32"),
+        "no wheel",
+    ),
+    "nothing at all": ({}, ("cpu", "cpu", CPU, "fp32"), ""),
+    "M3 with macOS 15": (
+        {**MAC, "programs": {"sw_vers": "15.1\n"}},
+        ("mps", "pypi", None, "fp32"),
+        "",
+    ),
+    "M1 with macOS 13": (
+        {**MAC, "programs": {"sw_vers": "13.6\n"}},
+        ("cpu", "pypi", None, "fp32"),
+        "macOS 14",
+    ),
+    "Python for Intel on an M2": (
+        {**INTEL_MAC, "programs": {"sw_vers": "15.1\n", "sysctl": "1\n"}},
+        ("cpu", "pypi", None, "fp32"),
+        "arm64",
+    ),
+    "Intel Mac": (
+        {**INTEL_MAC, "programs": {"sysctl": (1, "")}},
+        ("cpu", "pypi", None, "fp32"),
+        "Intel",
+    ),
+    "Intel graphics": (
+        {
+            "files": {
+                "/sys/bus/pci/devices/0000:00:02.0/class": "0x030000\n",
+                "/sys/bus/pci/devices/0000:00:02.0/vendor": "0x8086\n",
+            }
+        },
+        ("cpu", "cpu", CPU, "fp32"),
+        "",
+    ),
+    "UV_TORCH_BACKEND=cpu": (
+        {**smi("H100", "9.0", "580.95.05"), "environ": {"UV_TORCH_BACKEND": "cpu"}},
+        ("cpu", "cpu", CPU, "fp32"),
+        "",
+    ),
+    "TORCH_BACKEND=cu130 without a GPU": (
+        {"environ": {"TORCH_BACKEND": "cu130"}},
+        ("cpu", "cu130", CU130, "fp32"),
+        "",
+    ),
+    "UV_TORCH_BACKEND=auto": (
+        {**smi("H100", "9.0", "580.95.05"), "environ": {"UV_TORCH_BACKEND": "auto"}},
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
+    "a build that nobody knows": (
+        {"environ": {"UV_TORCH_BACKEND": "cu999"}},
+        ("cpu", "cpu", CPU, "fp32"),
+        "cu999",
+    ),
+    "a library that crashes": (
+        {**smi("H100", "9.0", "580.95.05"), "nvml": (-11, "")},
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
+    "garbage everywhere": (
+        {"nvml": "[1,", "cuda": '{"gpus": [[]]}', "smi": "\x00\ufffd,,,\n,,,,\nGPU-,a,b,c,d\n"},
+        ("cpu", "cpu", CPU, "fp32"),
+        "nothing that can be understood",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_machine_gets_its_build_and_precision(name: str, look: Callable[..., Any]) -> None:
+    description, expected, words = SCENARIOS[name]
+    found, plan = look(**description)
+    assert (found.kind, plan.torch_build, plan.index_url, plan.precision) == expected
+    notes = " ".join((*found.notes, *plan.notes))
+    assert words in notes
+    assert words or not notes
+
+
+def test_gpu_is_described(look: Callable[..., Any]) -> None:
+    found, _ = look(**smi("NVIDIA GB10", "12.1", "580.95.05", memory="[N/A]"))
+    (gpu,) = found.gpus
+    assert (gpu.name, gpu.capability, gpu.memory_mib) == ("NVIDIA GB10", (12, 1), None)
+    assert (found.driver, found.source) == ("580.95.05", "nvidia-smi")
+    assert "NVIDIA GB10" in found.summary()
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [
+        # precision, scaler, TF32, compile, channels_last
+        ("9.0", ("bf16", False, True, True, True)),
+        ("7.0", ("fp16", True, False, True, True)),
+        ("6.1", ("fp32", False, False, False, False)),
+    ],
+)
+def test_settings_follow_from_the_compute_capability(
+    capability: str, expected: tuple[object, ...], look: Callable[..., Any]
+) -> None:
+    _, plan = look(**smi("GPU", capability, "580.95.05"))
+    settings = (plan.precision, plan.grad_scaler, plan.tf32, plan.compile, plan.channels_last)
+    assert settings == expected
+    assert (plan.device, plan.pin_memory, plan.backend) == ("cuda", True, "nccl")
+
+
+def test_windows_has_neither_nccl_nor_compile(look: Callable[..., Any]) -> None:
+    description, _, _ = SCENARIOS["Windows"]
+    _, plan = look(**description)
+    assert (plan.backend, plan.compile) == ("gloo", False)
+
+
+@pytest.mark.parametrize(
+    ("files", "affinity", "workers"),
+    [
+        ({}, 64, 8),
+        ({}, 4, 3),
+        ({}, 1, 0),
+        ({"/sys/fs/cgroup/cpu.max": "200000 100000\n"}, 64, 1),
+        ({"/sys/fs/cgroup/cpu.max": "max 100000\n"}, 64, 8),
+        ({"/sys/fs/cgroup/cpu.max": "50000 100000\n"}, 64, 0),
+        (
+            {
+                "/proc/self/cgroup": "0::/job/step\n",
+                "/sys/fs/cgroup/job/cpu.max": "400000 100000\n",
+                "/sys/fs/cgroup/job/step/cpu.max": "max 100000\n",
+            },
+            64,
+            3,
+        ),
+        (
+            {
+                "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "300000\n",
+                "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            64,
+            2,
+        ),
+        ({"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n"}, 3, 2),
+    ],
+)
+def test_workers_respect_affinity_and_control_groups(
+    files: dict[str, str], affinity: int, workers: int, look: Callable[..., Any]
+) -> None:
+    assert look(files=files, affinity=affinity)[1].num_workers == workers
+
+
+def test_gpus_share_the_cpus(look: Callable[..., Any]) -> None:
+    _, plan = look(smi=row() + row(uuid="GPU-ffff"), affinity=8)
+    assert plan.num_workers == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [
+        ("", []),
+        ("-1", []),
+        ("0,2,-1,1", ["0", "2"]),
+        ("0,0", []),
+        ("GPU-ab", ["GPU-ab"]),
+        ("none", []),
+        (" 1 , 0 ", ["1", "0"]),
+    ],
+)
+def test_visible_devices_are_read_as_torch_does(
+    text: str, devices: list[str], modules: SimpleNamespace
+) -> None:
+    assert modules.gpus.visible_devices(text) == devices
+
+
+def test_wish_for_the_cpu_asks_nobody(modules: SimpleNamespace, tmp_path: Path) -> None:
+    asked: list[Sequence[str]] = []
+    machine = world(modules, tmp_path, smi=lambda argv: asked.append(argv))
+    found = modules.device.detect("cpu", machine)
+    assert (found.kind, asked) == ("cpu", [])
+
+
+def test_chosen_build_that_the_gpu_cannot_run_means_cpu(look: Callable[..., Any]) -> None:
+    _, plan = look("cu126", **smi("RTX 5090", "12.0", "580.95.05"))
+    assert (plan.torch_build, plan.index_url, plan.device) == ("cu126", CU126, "cpu")
+    assert "does not run on RTX 5090" in " ".join(plan.notes)
+
+
+def test_explicit_answer_wins_over_the_environment(look: Callable[..., Any]) -> None:
+    _, plan = look("cu130", environ={"TORCH_BACKEND": "cpu"}, **smi("H100", "9.0", "580.95.05"))
+    assert (plan.torch_build, plan.device) == ("cu130", "cuda")
+
+
+def test_hung_driver_is_not_waited_for_three_times(
+    modules: SimpleNamespace, tmp_path: Path
+) -> None:
+    machine = world(modules, tmp_path, nvml="hangs", smi="hangs", cuda="hangs")
+    limits: list[float] = []
+
+    def run(argv: Sequence[str], limit: float) -> Any:
+        limits.append(limit)
+        return machine.run(argv, limit)
+
+    modules.device.detect("auto", dataclasses.replace(machine, run=run))
+    assert sum(limits) <= 15
+
+
+def test_surprise_in_detection_is_a_note(modules: SimpleNamespace, tmp_path: Path) -> None:
+    def explode(argv: Sequence[str]) -> None:
+        raise RuntimeError("surprise")
+
+    found = modules.device.detect("auto", world(modules, tmp_path, nvml=explode))
+    assert found.kind == "cpu"
+    assert "surprise" in found.notes[0]
+
+
+def test_every_build_that_is_offered_is_in_the_table(modules: SimpleNamespace) -> None:
+    assert tuple(CHOICES["torch_build"]) == modules.torch_build.OFFERED
+
+
+def test_torch_version_has_the_same_bounds_everywhere(
+    modules: SimpleNamespace, rendered: Render
+) -> None:
+    project = tomllib.loads((rendered() / "pyproject.toml").read_text("utf-8"))["project"]
+    assert f"torch{modules.torch_build.TORCH}" in project["dependencies"]
+
+
+# --- real programs ------------------------------------------------------------------------------
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-I", "-S", "-c", code]
+
+
+def test_program_that_hangs_is_given_up(modules: SimpleNamespace) -> None:
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    start = time.monotonic()
+    output = modules.machine.run(python(code), 0.5)
+    assert (output.code, output.timed_out) == (None, True)
+    assert time.monotonic() - start < 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_grandchild_that_keeps_the_output_open_costs_nothing(modules: SimpleNamespace) -> None:
+    code = "import os, time; print('done', flush=True); os.fork() or time.sleep(3)"
+    start = time.monotonic()
+    output = modules.machine.run(python(code), 2)
+    assert (output.code, output.text.strip()) == (0, "done")
+    assert time.monotonic() - start < 1.5
+
+
+def test_program_that_never_stops_writing_is_ended(modules: SimpleNamespace) -> None:
+    start = time.monotonic()
+    output = modules.machine.run(python("while True: print('x' * 10000)"), 20)
+    assert output.timed_out
+    assert len(output.text) <= modules.machine.MOST_OUTPUT
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("argv", [["/no/such/program"], ["/"], ["a\0b"], [""]])
+def test_program_that_cannot_start_is_no_error(argv: list[str], modules: SimpleNamespace) -> None:
+    assert modules.machine.run(argv, 1).code is None
+
+
+def test_libraries_are_asked_by_a_program_that_always_answers(modules: SimpleNamespace) -> None:
+    for library_name in ("nvml", "cuda"):
+        output = modules.machine.run(
+            [sys.executable, "-I", "-S", modules.nvidia.__file__, library_name], 20
+        )
+        assert output.code == 0
+        assert set(json.loads(output.text)) in ({"error"}, {"driver", "cuda", "gpus"})
+
+
+def test_detection_is_quick_here(modules: SimpleNamespace) -> None:
+    start = time.monotonic()
+    modules.device.detect()
+    assert time.monotonic() - start < 3  # 0.1 s alone; the tests may share two busy CPUs
+
+
+# --- properties ---------------------------------------------------------------------------------
+
+cells = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["GPU-1", "H100", "580.95.05", "81559", "9.0", "[N/A]", "", '"', "\0", "٣.٠"]),
+)
+lines = st.lists(cells, max_size=7).map(", ".join)
+outputs = st.one_of(
+    st.lists(lines, max_size=4).map("\n".join),
+    st.binary(max_size=200).map(lambda raw: raw.decode("utf-8", "replace")),
+)
+
+
+@settings(
+    max_examples=1500,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(code=st.integers(-64, 255), text=outputs, child=outputs, system=st.sampled_from("LDW"))
+def test_no_answer_of_any_tool_breaks_anything(
+    code: int, text: str, child: str, system: str, modules: SimpleNamespace, tmp_path: Path
+) -> None:
+    name = {"L": "Linux", "D": "Darwin", "W": "Windows"}[system]
+    machine = world(
+        modules, tmp_path, system=name, smi=(code, text), nvml=(code, child), cuda=(code, child)
+    )
+    found = modules.device.detect("auto", machine)
+    plan = modules.plan.make_plan(found)
+    written = tomllib.loads(modules.plan.device_toml(found, plan))
+    assert set(written) == set(modules.plan.SETTINGS)
+    assert "failed" not in " ".join(found.notes)
+    json.dumps([dataclasses.asdict(found), dataclasses.asdict(plan)])

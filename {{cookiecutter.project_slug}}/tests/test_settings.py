@@ -1,0 +1,100 @@
+"""Hyperparameters get their values in the documented order, and wrong ones are refused at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from {{ cookiecutter.__package }} import settings
+from {{ cookiecutter.__package }}.__main__ import main, parse_train, typed_flags
+from {{ cookiecutter.__package }}.errors import UserError
+from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project folder, without this machine's device.toml."""
+    monkeypatch.setattr(settings, "PROJECT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_flags_are_above_the_file_which_is_above_the_machine(project: Path) -> None:
+    (project / "device.toml").write_text('device = "cpu"\nnum_workers = 3\nepochs = 7\n')
+    (project / "my.toml").write_text("num_workers = 4\nepochs = 8\n")
+    arguments = parse_train(["--config", "my.toml", "--epochs", "9"])
+    assert (arguments.device, arguments.num_workers, arguments.epochs) == ("cpu", 4, 9)
+
+
+def test_without_files_and_flags_the_defaults_hold() -> None:
+    assert parse_train([]).hyperparameters() == Hyperparameters()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--learning-rate", "-1"], "above 0"),
+        (["--learning-rate", "inf"], "above 0"),
+        (["--batch-size", "0"], "1 or more"),
+        (["--val-fraction", "1.5"], "at most 0.9"),
+        (["--momentum", "nan"], "0 or more"),
+        (["--val-fraction", "0.6", "--test-fraction", "0.5"], "below 1"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_a_sentence(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *flags]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("epoch = 3", "Did you mean 'epochs'"),
+        ('epochs = "three"', "a whole number"),
+        ('optimizer = "adam"', "one of adamw, sgd"),
+        ("epochs = ", "not valid TOML"),
+    ],
+)
+def test_a_mistake_in_a_file_is_named_with_the_file(project: Path, line: str, words: str) -> None:
+    (project / "my.toml").write_text(line)
+    with pytest.raises(UserError, match=rf"my\.toml.*{words}"):
+        parse_train(["--config", "my.toml"])
+
+
+def test_a_mistyped_flag_brings_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(["train", "--epoch", "3"])
+    assert error.value.code == 2
+    printed = capsys.readouterr()
+    assert "--epochs" in printed.out + printed.err
+
+
+def test_a_mistyped_command_brings_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trian"]) == 2
+    assert "train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["../outside", "a/b", "latest", "", "."])
+def test_the_name_of_a_run_cannot_leave_its_folder(name: str, project: Path) -> None:
+    assert main(["train", f"--run={name}", "--device", "cpu"]) == 2
+    assert not (project / "runs").exists() or not list((project / "runs").iterdir())
+
+
+def test_typed_flags_are_told_from_defaults() -> None:
+    assert typed_flags(["--batch-size=3", "--no-tf32", "--config", "x"]) == {"batch_size", "tf32"}
+
+
+@pytest.mark.parametrize("arguments", [["train", "--help"], ["train", "--epochs", "0"], []])
+def test_help_and_refusals_need_no_torch(arguments: list[str]) -> None:
+    package = settings.__package__
+    program = (
+        f"import sys; from {package}.__main__ import main\n"
+        f"try: main({arguments!r})\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    root = Path(str(settings.__file__)).parent.parent
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=root, capture_output=True)

@@ -1,0 +1,113 @@
+"""Which samples form a step, and how the weights are moved by it."""
+
+import pytest
+from torch import nn
+
+from {{ cookiecutter.__package }}.distributed import World
+from {{ cookiecutter.__package }}.errors import UserError
+from {{ cookiecutter.__package }}.loaders import StepSampler, split
+from {{ cookiecutter.__package }}.optimizer import WeightAverage, make_optimizer, make_schedule
+from {{ cookiecutter.__package }}.settings import CommonHyperparameters
+from {{ cookiecutter.__package }}.utils import mix_seed
+
+
+def steps(parts: int = 1, processes: int = 1, epoch: int = 0) -> list[set[tuple[int, int]]]:
+    """The samples of each step of an epoch, over all parts and processes."""
+    settings = CommonHyperparameters(batch_size=12, accumulation_steps=parts)
+    result: list[set[tuple[int, int]]] = []
+    for rank in range(processes):
+        sampler = StepSampler(100, settings, World(rank, processes))
+        sampler.epoch = epoch
+        batches = list(sampler)
+        result = result or [set() for _ in range(sampler.num_steps)]
+        for number, keys in enumerate(batches):
+            assert len(keys) == 12 // (parts * processes)
+            result[number // parts] |= set(keys)
+    return result
+
+
+@pytest.mark.parametrize(("parts", "processes"), [(2, 1), (1, 2), (3, 2), (1, 4)])
+def test_accumulation_and_processes_never_change_the_samples_of_a_step(
+    parts: int, processes: int
+) -> None:
+    assert steps(parts, processes) == steps()
+    assert all(len(step) == 12 for step in steps())
+
+
+def test_every_epoch_has_another_order_and_no_sample_twice() -> None:
+    first, second = (
+        [{index for _, index in step} for step in steps(epoch=epoch)] for epoch in (0, 1)
+    )
+    assert first != second
+    assert len(set.union(*first)) == 96
+
+
+def test_an_epoch_can_be_entered_in_its_middle() -> None:
+    sampler = StepSampler(100, CommonHyperparameters(batch_size=12), World())
+    whole = list(sampler)
+    sampler.start = 5
+    assert list(sampler) == whole[5:]
+
+
+def test_a_set_smaller_than_the_batch_is_one_step() -> None:
+    sampler = StepSampler(5, CommonHyperparameters(batch_size=64), World())
+    assert [len(keys) for keys in sampler] == [5]
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_with_one_that_can() -> None:
+    with pytest.raises(UserError, match="--batch-size 66"):
+        StepSampler(100, CommonHyperparameters(batch_size=64), World(0, 3))
+
+
+def test_a_split_is_disjoint_complete_and_stratified() -> None:
+    labels = [0] * 80 + [1] * 20
+    parts = split(100, CommonHyperparameters(val_fraction=0.2, test_fraction=0.1), labels)
+    assert sorted(index for part in parts.values() for index in part) == list(range(100))
+    counts = {name: sum(labels[index] for index in part) for name, part in parts.items()}
+    assert counts == {"train": 14, "val": 4, "test": 2}
+
+
+def test_the_seed_of_training_does_not_move_the_test_set() -> None:
+    parts = [split(50, CommonHyperparameters(seed=seed)) for seed in (0, 1)]
+    assert parts[0] == parts[1]
+    assert split(50, CommonHyperparameters(split_seed=1)) != parts[0]
+
+
+def test_neighbouring_positions_have_unrelated_seeds() -> None:
+    seeds = [mix_seed(0, epoch, index) & 0xFFFFFFFF for epoch in range(50) for index in range(50)]
+    assert len(set(seeds)) == len(seeds)
+    assert mix_seed(1, 2) != mix_seed(2, 1)
+
+
+def test_norms_and_biases_have_no_weight_decay() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    decayed, free = make_optimizer(model, CommonHyperparameters()).param_groups
+    assert [p.shape for p in decayed["params"]] == [(4, 3)]
+    assert decayed["weight_decay"] > 0
+    assert len(free["params"]) == 3
+    assert free["weight_decay"] == 0
+
+
+def test_the_rate_rises_then_falls_to_zero() -> None:
+    model = nn.Linear(1, 1)
+    settings = CommonHyperparameters(learning_rate=1.0, warmup_fraction=0.1)
+    optimizer = make_optimizer(model, settings)
+    schedule = make_schedule(optimizer, settings, 100)
+    rates = []
+    for _ in range(100):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 0.001
+
+
+def test_the_average_follows_the_weights_slowly() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    average = WeightAverage(model, 0.9)
+    nn.init.ones_(model.weight)
+    average.update(step=1000)
+    assert next(average.model.parameters()).item() == pytest.approx(0.1)
+    assert WeightAverage(model, 0.0).model is model

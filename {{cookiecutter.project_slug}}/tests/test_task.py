@@ -1,0 +1,1 @@
+{% include cookiecutter.task ~ "/tests/test_task.py" %}
