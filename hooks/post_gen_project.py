@@ -13,13 +13,12 @@ SLUG = "{{ cookiecutter.project_slug }}"
 BUILD = "{{ cookiecutter.torch_build }}"
 
 
-def remove_empty_folders(folder):
-    """Conditional file names leave their folders behind."""
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            remove_empty_folders(path)
-            if not any(path.iterdir()):
-                path.rmdir()
+def remove_empty_folders():
+    """Files with conditional names leave their folders behind."""
+    for name in (".github/workflows", ".github"):
+        folder = PROJECT / name
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def fit_to_machine():
@@ -49,7 +48,7 @@ def say(line):
 def main():
     """All of it, and never an error: that would delete the project."""
     try:
-        remove_empty_folders(PROJECT)
+        remove_empty_folders()
         lines = fit_to_machine()
     except Exception as error:
         lines = [f"This machine was not looked at ({type(error).__name__}: {error})."]

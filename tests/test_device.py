@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shutil
+import subprocess
 import sys
 import time
 import tomllib
@@ -61,6 +63,21 @@ WINDOWS = {"system": "Windows", "machine": "AMD64"}
 MAC = {"system": "Darwin", "machine": "arm64"}
 INTEL_MAC = {"system": "Darwin", "machine": "x86_64"}
 CLOCK_ROW = row("A, B & Co", "9.0", "580.95.05").replace("A, B", '"A, B').replace("Co", 'Co"')
+
+
+def amd(*versions: int, vendor: int = 4098, kfd: bool = True) -> dict[str, Any]:
+    """The kernel's list: the CPU first, then the GPUs."""
+    nodes = {0: "cpu_cores_count 64\nvendor_id 0\ngfx_target_version 0\n"}
+    nodes |= {
+        number: f"simd_count 256\nvendor_id {vendor}\ngfx_target_version {version}\n"
+        for number, version in enumerate(versions, start=1)
+    }
+    folder = "/sys/class/kfd/kfd/topology/nodes"
+    files = {f"{folder}/{number}/properties": text for number, text in nodes.items()}
+    return {"files": files | ({"/dev/kfd": ""} if kfd else {})}
+
+
+ROCM = "https://download.pytorch.org/whl/rocm7.2"
 
 # name: (machine, (kind, build, index, precision), words that the notes must have)
 SCENARIOS: dict[str, tuple[dict[str, Any], tuple[str, str, str | None, str], str]] = {
@@ -253,6 +270,27 @@ SCENARIOS: dict[str, tuple[dict[str, Any], tuple[str, str, str | None, str], str
         ("cpu", "pypi", None, "fp32"),
         "Intel",
     ),
+    "MI300X": (amd(90402), ("rocm", "rocm7.2", ROCM, "bf16"), ""),
+    "RX 7900 XTX": (amd(110000), ("rocm", "rocm7.2", ROCM, "bf16"), ""),
+    "AMD with hexadecimal names": (amd(90010, 110501), ("rocm", "rocm7.2", ROCM, "bf16"), ""),
+    "RX 580": (amd(80003), ("rocm", "cpu", CPU, "fp32"), "no build"),
+    "AMD card beside a processor's graphics": (
+        amd(110000, 100306),
+        ("rocm", "rocm7.2", ROCM, "bf16"),
+        "covers 1 of 2",
+    ),
+    "NVIDIA in AMD's list": (amd(90402, vendor=4318), ("cpu", "cpu", CPU, "fp32"), ""),
+    "AMD without its device": (amd(90402, kfd=False), ("cpu", "cpu", CPU, "fp32"), ""),
+    "NVIDIA card and AMD's graphics": (
+        {**amd(100306), **smi("RTX 4090", "8.9", "580.95.05")},
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
+    "AMD hidden": (
+        {**amd(90402), "environ": {"HIP_VISIBLE_DEVICES": ""}},
+        ("cpu", "cpu", CPU, "fp32"),
+        "hides",
+    ),
     "Intel graphics": (
         {
             "files": {
@@ -438,7 +476,9 @@ def test_surprise_in_detection_is_a_note(modules: SimpleNamespace, tmp_path: Pat
 
 
 def test_every_build_that_is_offered_is_in_the_table(modules: SimpleNamespace) -> None:
-    assert tuple(CHOICES["torch_build"]) == modules.torch_build.OFFERED
+    offered = modules.torch_build.OFFERED
+    assert tuple(CHOICES["torch_build"]) == offered
+    assert set(offered) - {"auto", "pypi"} <= set(modules.torch_build.BUILDS)
 
 
 def test_torch_version_has_the_same_bounds_everywhere(
@@ -492,6 +532,57 @@ def test_libraries_are_asked_by_a_program_that_always_answers(modules: SimpleNam
         )
         assert output.code == 0
         assert set(json.loads(output.text)) in ({"error"}, {"driver", "cuda", "gpus"})
+
+
+FAKE_LIBRARIES = r"""
+#include <string.h>
+int nvmlInit_v2(void) { return INIT; }
+int nvmlDeviceGetCount_v2(unsigned *count) { *count = 2; return 0; }
+int nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 13020; return 0; }
+int nvmlSystemGetDriverVersion(char *text, unsigned size) { strcpy(text, "595.10"); return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **gpu)
+{ *gpu = (void *)(index + 1L); return 0; }
+int nvmlDeviceGetCudaComputeCapability(void *gpu, int *major, int *minor)
+{ *major = 12; *minor = gpu == (void *)1; return 0; }
+int nvmlDeviceGetMemoryInfo(void *gpu, unsigned long long *memory)
+{ memory[0] = 1ull << 37; memory[1] = memory[2] = 0; return gpu == (void *)1 ? 3 : 0; }
+int nvmlDeviceGetName(void *gpu, char *text, unsigned size) { strcpy(text, "GB10"); return 0; }
+int nvmlDeviceGetUUID(void *gpu, char *text, unsigned size) { strcpy(text, "GPU-1"); return 0; }
+int cuInit(unsigned flags) { return INIT; }
+int cuDriverGetVersion(int *version) { *version = 12040; return 0; }
+int cuDeviceGetCount(int *count) { *count = 1; return 0; }
+int cuDeviceGet(int *device, int index) { *device = index + 5; return 0; }
+int cuDeviceGetAttribute(int *value, int which, int device)
+{ *value = which - 68; return device != 5; }
+int cuDeviceGetName(char *text, int size, int device) { strcpy(text, "Orin"); return 0; }
+int cuDeviceTotalMem_v2(size_t *size, int device) { *size = 1ull << 35; return 0; }
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="needs a C compiler")
+@pytest.mark.parametrize("error", [0, 18])
+def test_libraries_are_called_as_their_headers_say(
+    error: int, modules: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fake.c").write_text(FAKE_LIBRARIES.replace("INIT", str(error)), "utf-8")
+    for name in ("libnvidia-ml.so.1", "libcuda.so.1"):
+        command = ["cc", "-shared", "-fPIC", "-o", str(tmp_path / name), str(tmp_path / "fake.c")]
+        subprocess.run(command, check=True)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    nvml, cuda = (
+        ask(modules.machine.Machine(), 20) for ask in (modules.gpus.ask_nvml, modules.gpus.ask_cuda)
+    )
+    if error:
+        assert "reboot" in nvml.note
+        assert not nvml.gpus and not cuda.gpus
+        return
+    assert (nvml.driver, nvml.cuda, cuda.cuda) == ("595.10", "13.2", "12.4")
+    told = [(gpu.name, gpu.capability, gpu.memory_mib, gpu.uuid) for gpu in nvml.gpus + cuda.gpus]
+    assert told == [
+        ("GB10", (12, 1), None, "GPU-1"),
+        ("GB10", (12, 0), 131072, "GPU-1"),
+        ("Orin", (7, 8), 32768, None),
+    ]
 
 
 def test_detection_is_quick_here(modules: SimpleNamespace) -> None:

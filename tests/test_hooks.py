@@ -214,6 +214,24 @@ def test_hook_writes_what_the_explicit_answer_would(
     assert modules.torch_build.project_build(other) == build
 
 
+def test_amd_build_names_its_own_triton_and_can_be_left_again(
+    render: Render, rendered: Render, tmp_path: Path
+) -> None:
+    project = render(tmp_path, torch_build="cpu")
+    modules = load_modules(project)
+    assert modules.torch_build.write_torch_build(project, INDEX + "rocm7.2")
+    assert modules.torch_build.project_build(project) == "rocm7.2"
+    text = (project / "pyproject.toml").read_text("utf-8")
+    settings = tomllib.loads(text)
+    needs = [need for need in settings["project"]["dependencies"] if "triton-rocm" in need]
+    (source,) = settings["tool"]["uv"]["sources"]["triton-rocm"]
+    assert [source["marker"]] == [need.partition("; ")[2] for need in needs]
+    assert settings["tool"]["uv"]["sources"]["torch"] == [source]
+    modules.torch_build.write_torch_build(project, INDEX + "cpu")
+    before = rendered(torch_build="cpu") / "pyproject.toml"
+    assert (project / "pyproject.toml").read_text("utf-8") == before.read_text("utf-8")
+
+
 @pytest.mark.parametrize("task", CHOICES["task"])
 def test_pip_gets_torchvision_where_the_project_needs_it(task: str, rendered: Render) -> None:
     project = rendered(task=task)

@@ -49,12 +49,12 @@ def run(command: list[str], project: Path) -> None:
 
 def show(project: Path) -> None:
     """Prints the metrics on the test set and where the report is."""
-    (run_folder,) = (project / "runs").glob("*/")
-    metrics = json.loads((run_folder / "evaluation.json").read_text("utf-8"))
+    (evaluation,) = project.glob("runs/*/evaluation.json")
+    metrics = json.loads(evaluation.read_text("utf-8"))
     for name, value in metrics.items():
         shown = f"{value:.4f}" if isinstance(value, float) else value
         print(f"test {name}: {shown}")
-    print(f"report: {run_folder / 'report.html'}")
+    print(f"report: {evaluation.with_name('report.html')}")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def draw_confusion(counts: np.ndarray, names: list[str]) -> tuple[Figure, str]:
     colours = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(colours, ax=axes, label="share of the true class", fraction=0.04)
     axes.set(xlabel="predicted class", ylabel="true class")
-    size = 9 if num <= 30 else 6
+    size = min(9, 46 * side / num)  # points; a row has 72 * side / num
     angle = 0 if max(map(len, labels)) * 0.1 < side / num else 90
     axes.set_xticks(range(num), labels, fontsize=size, rotation=angle)
     axes.set_yticks(range(num), labels, fontsize=size)
@@ -128,7 +128,8 @@ def label_text(label: int | torch.Tensor, names: list[str]) -> str:
     if label.ndim == 0:
         return shorten(names[int(label)], 18)
     shares, classes = (part.tolist() for part in label.topk(min(2, len(label))))
-    parts = [f"{share:.0%} {names[c]}" for share, c in zip(shares, classes, strict=True) if share]
+    pairs = zip(shares, classes, strict=True)
+    parts = [f"{share:.0%} {names[c]}" for share, c in pairs if share >= 0.005]
     return "\n".join(shorten(part, 18) for part in parts)
 
 

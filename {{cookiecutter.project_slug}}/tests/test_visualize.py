@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.errors import UserError
 from {{ cookiecutter.__package }}.visualize import visualize
 
@@ -14,19 +13,17 @@ HTML = "<script>alert(1)</script>"
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of two short epochs."""
-    folder = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        assert main(["train", "--epochs", "2", "--run", "short", "--no-report"]) == 0
-    return folder / "runs" / "short"
+def drawn(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run with its report."""
+    run = shutil.copytree(trained, tmp_path_factory.mktemp("runs") / "short")
+    visualize(run)
+    return run
 
 
 @pytest.fixture(scope="module")
-def page(trained: Path) -> str:
+def page(drawn: Path) -> str:
     """Its report."""
-    return visualize(trained).read_text(encoding="utf-8")
+    return (drawn / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +38,13 @@ def other_page(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
+def run(drawn: Path, tmp_path: Path) -> Path:
     """A copy of that run, to be spoiled."""
-    return shutil.copytree(trained, tmp_path / "short")
+    return shutil.copytree(drawn, tmp_path / "short")
 
 
-def test_the_report_is_one_file_with_all_figures_inside(trained: Path, page: str) -> None:
-    pictures = list((trained / "figures").glob("*.png"))
+def test_the_report_is_one_file_with_all_figures_inside(drawn: Path, page: str) -> None:
+    pictures = list((drawn / "figures").glob("*.png"))
     assert len(pictures) >= 4
     assert page.count("data:image/png;base64,") == len(pictures)
     assert "<link" not in page and "<script" not in page and "://" not in page

@@ -5,6 +5,7 @@
 Standard library only, Python 3.10 or newer: cookiecutter's own Python runs this.
 """
 
+import os
 import re
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -12,7 +13,7 @@ from typing import Literal
 from . import gpus
 from .gpus import LIMIT, SHORT_LIMIT, Gpu
 from .machine import Machine
-from .torch_build import OFFERED, version_numbers
+from .torch_build import BUILDS, OFFERED, version_numbers
 
 Kind = Literal["cuda", "rocm", "mps", "cpu"]
 
@@ -83,7 +84,7 @@ def _surroundings(machine: Machine) -> Found:
     asked, notes = "auto", []
     for name in ("TORCH_BACKEND", "UV_TORCH_BACKEND"):
         value = machine.environ.get(name, "").strip().lower()
-        if value in OFFERED:
+        if value in (*OFFERED, *BUILDS):
             asked = value
             break
         if value:
@@ -127,7 +128,7 @@ def _nvidia(machine: Machine, found: Found) -> Found:
     found = replace(found, visible_gpus=visible)
     if visible == 0:
         note = f"CUDA_VISIBLE_DEVICES={shown!r} hides every NVIDIA GPU."
-        return _amd(machine, _noted(found, gpus.clean(note)))
+        return _noted(found, gpus.clean(note))  # AMD's GPUs too: its libraries read it as well
     limit, sick = LIMIT, False
     for source, ask in SOURCES:
         answer = ask(machine, limit)
@@ -170,5 +171,16 @@ def _device_nodes(machine: Machine, found: Found) -> Found:
 
 
 def _amd(machine: Machine, found: Found) -> Found:
-    """AMD's GPUs: noted, but there is no build for them among those that the project offers."""
-    return found
+    """AMD's GPUs, as the kernel lists them."""
+    architectures = gpus.amd_architectures(machine) if machine.system == "Linux" else []
+    if not architectures:
+        return found
+    for name in ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
+        shown = machine.environ.get(name)
+        if shown is not None and (not shown.strip() or shown.startswith("-")):
+            return _noted(found, f"{name} hides every AMD GPU.")
+    if not os.access(machine.path("/dev/kfd"), os.R_OK | os.W_OK):
+        note = "/dev/kfd may not be opened: sudo usermod -aG render,video $USER, and log in again."
+        found = _noted(found, note)
+    seen = tuple(Gpu("AMD GPU", gfx=gfx) for gfx in architectures)
+    return replace(found, kind="rocm", gpus=seen, source="KFD")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,3 +61,10 @@ def wrap(model: nn.Module, device: torch.device, world: World) -> nn.Module:
         return model
     devices = [device] if device.type == "cuda" else None
     return nn.parallel.DistributedDataParallel(model, device_ids=devices)
+
+
+def gradients_stay_here(model: nn.Module, wanted: bool) -> AbstractContextManager[None]:
+    """While gradients accumulate, processes need not exchange them."""
+    if wanted and isinstance(model, nn.parallel.DistributedDataParallel):
+        return model.no_sync()
+    return nullcontext()

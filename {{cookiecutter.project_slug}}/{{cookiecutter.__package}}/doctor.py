@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .device import Found, detect
+from .errors import UserError
 from .machine import Machine
 from .plan import Plan, make_plan, write_device_toml
 from .torch_build import TORCH, project_build, version_numbers
@@ -56,7 +57,10 @@ def doctor(json: bool = False, write: bool = False) -> int:
     found = detect()
     plan = make_plan(found)
     if write:
-        write_device_toml(PROJECT, found, plan)
+        try:
+            write_device_toml(PROJECT, found, plan)
+        except OSError as error:
+            raise UserError(f"Cannot write device.toml in {PROJECT}: {error.strerror}.") from None
     checks = list(examine(found, plan))
     if json:
         print(
@@ -162,10 +166,10 @@ def check_build(found: Found, plan: Plan) -> Check:
     """Whether the installed build is the one that the project names, and fits the machine."""
     import torch
 
-    cuda = torch.version.cuda
-    installed = f"for CUDA {cuda}" if cuda else "for CPUs and Apple GPUs"
+    cuda, hip = torch.version.cuda, torch.version.hip
+    installed = f"for CUDA {cuda}" if cuda else f"for ROCm {hip}" if hip else "without CUDA"
     text = f"{torch.__version__} {installed}; the project names {project_build(PROJECT)}"
-    if plan.device == "cuda" and cuda is None:
+    if plan.device == "cuda" and not (hip if found.kind == "rocm" else cuda):
         remedy = f"python -m {PACKAGE}.torch_build {plan.torch_build}, then: {INSTALL}"
         return Check("torch build", "warning", f"{text}; the GPU needs {plan.torch_build}", remedy)
     return Check("torch build", "ok", text)
@@ -182,10 +186,11 @@ def check_gpu(found: Found) -> Iterator[Check]:
     if found.kind == "mps":
         problem = mps_problem()
         yield Check("gpu", "broken" if problem else "ok", problem or "torch can use it", "")
-    elif found.kind == "cuda":
+    elif found.gpus:
         problem = cuda_problem()
         if problem:
-            state: Literal["warning", "broken"] = "broken" if torch.version.cuda else "warning"
+            gpu_build = torch.version.cuda or torch.version.hip
+            state: Literal["warning", "broken"] = "broken" if gpu_build else "warning"
             yield Check("gpu", state, problem, "See the lines above; --device cpu works meanwhile")
             return
         yield from cuda_facts(found)
@@ -199,6 +204,8 @@ def cuda_facts(found: Found) -> Iterator[Check]:
         major, minor = torch.cuda.get_device_capability(index)
         name = torch.cuda.get_device_name(index)
         yield Check("gpu", "ok", f"{name}, compute capability {major}.{minor}")
+    if torch.version.cuda is None:
+        return
     speaks = f"driver {found.driver} speaks CUDA {found.cuda or '?'}"
     yield Check("cuda", "ok", f"{speaks}, torch has CUDA {torch.version.cuda}")
     cudnn = torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
@@ -215,16 +222,12 @@ def hangs(found: Found) -> bool:
 
 
 def chosen_device(found: Found) -> "torch.device":
-    """Where a run without flags would compute."""
+    """Where a run without flags would compute; torch must not touch a driver that hangs."""
     import torch
 
-    from .runtime import cuda_problem, mps_problem
+    from .runtime import best_device
 
-    if hangs(found):
-        return torch.device("cpu")
-    if torch.cuda.is_available() and cuda_problem() is None:
-        return torch.device("cuda", 0)
-    return torch.device("cpu" if mps_problem() else "mps")
+    return torch.device("cpu") if hangs(found) else best_device()
 
 
 def guarded(check: Callable[["torch.device"], Check], device: "torch.device") -> Check:

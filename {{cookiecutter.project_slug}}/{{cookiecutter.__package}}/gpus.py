@@ -256,3 +256,18 @@ def has_pci_device(machine: Machine, vendor: str) -> bool:
         if kind.startswith("0x03") and (machine.read(f"{name}/vendor") or "").strip() == vendor:
             return True
     return False
+
+
+def amd_architectures(machine: Machine) -> list[str]:
+    """Architectures of AMD's GPUs (gfx90a ...); NVIDIA's open driver lists its own here too."""
+    if not machine.exists("/dev/kfd"):
+        return []
+    found = []
+    for path in machine.glob("/sys/class/kfd/kfd/topology/nodes/*/properties"):
+        text = machine.read(f"/{path.relative_to(machine.root).as_posix()}") or ""
+        values = dict(re.findall(r"^(vendor_id|gfx_target_version) (\d{1,9})$", text, re.MULTILINE))
+        number = int(values.get("gfx_target_version", "0"))
+        if values.get("vendor_id") == "4098" and number > 0:  # a node with 0 is the CPU
+            major, minor, step = number // 10000, number // 100 % 100, number % 100
+            found.append(f"gfx{major}{minor:x}{step:x}")
+    return found

@@ -1,43 +1,20 @@
-"""Step 2, load data: which samples form a step, in which order, and the loaders that fetch them.
-
-Order and augmentation follow from (seed, epoch, index) alone. Neither the number of workers nor
-that of processes nor an interruption can change them.
-"""
+"""Step 2, load data: what a data set is, how it is split, and the loaders that fetch it."""
 
 import importlib.util
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, default_collate
 
 from .distributed import World
-from .errors import UserError
 from .runtime import Runtime
+from .sampling import Keyed, Plain, Samples, StepSampler
 from .settings import CommonHyperparameters
-from .utils import mix_seed, seed_torch
-
-Key = tuple[int, int]
-"""(epoch, index): what the loader asks of a training set."""
-
-
-class Samples(Protocol):
-    """What a data set offers. Augmentation uses torch's global random functions, seeded for it.
-
-    A data set may also have ``fetch(indices) -> batch``, which returns a whole batch at once: much
-    faster for data in memory that needs no augmentation.
-    """
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Any: ...
-
-    def describe(self, index: int) -> str:
-        """Where the sample comes from, for messages and figures: a file, a row."""
-        ...
+from .utils import mix_seed
 
 
 @dataclass(frozen=True)
@@ -86,77 +63,6 @@ def split(
             start += count
         result["train"] += members[start:]
     return {name: sorted(indices) for name, indices in result.items()}
-
-
-class StepSampler(Sampler[list[Key]]):
-    """Says which samples form each training step, and which of them this process takes.
-
-    Each step has exactly ``batch_size`` samples over all processes; samples that do not fill a
-    last step are left out, others in each epoch. Set ``epoch``, and ``start`` to go on within one.
-    """
-
-    def __init__(self, num_samples: int, settings: CommonHyperparameters, world: World) -> None:
-        self.num_samples, self.seed, self.rank = num_samples, settings.seed, world.rank
-        self.num_parts, self.num_processes = settings.accumulation_steps, world.size
-        pieces = self.num_parts * self.num_processes
-        # A set smaller than one batch is one step, cut to what can be shared out equally.
-        self.batch_size = min(settings.batch_size, num_samples - num_samples % pieces)
-        if self.batch_size < 1 or self.batch_size % pieces:
-            wanted = -(-settings.batch_size // pieces) * pieces
-            raise UserError(
-                f"A batch of {settings.batch_size} cannot be shared equally by {world.size} "
-                f"process(es) in {self.num_parts} accumulation step(s). Type --batch-size {wanted}."
-            )
-        self.epoch = 0
-        self.start = 0
-
-    @property
-    def num_steps(self) -> int:
-        """Optimizer steps in an epoch."""
-        return self.num_samples // self.batch_size
-
-    def __len__(self) -> int:
-        return (self.num_steps - self.start) * self.num_parts
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
-        order = torch.randperm(self.num_samples, generator=generator).tolist()
-        size = self.batch_size // (self.num_parts * self.num_processes)
-        for step in range(self.start, self.num_steps):
-            for part in range(self.num_parts):
-                first = step * self.batch_size + (part * self.num_processes + self.rank) * size
-                yield [(self.epoch, index) for index in order[first : first + size]]
-
-
-class Keyed(Dataset[Any]):
-    """A training set asked by (epoch, index); seeds torch before each sample is augmented."""
-
-    def __init__(self, samples: Samples, seed: int) -> None:
-        self.samples, self.seed = samples, seed
-        self.fetch = getattr(samples, "fetch", None)
-
-    def __getitem__(self, key: Key) -> Any:
-        epoch, index = key
-        seed_torch(mix_seed(self.seed, epoch, index))
-        return self.samples[index]
-
-    def __getitems__(self, keys: list[Key]) -> Any:
-        if self.fetch is not None:
-            return self.fetch([index for _, index in keys])
-        return [self[key] for key in keys]
-
-
-class Plain(Dataset[Any]):
-    """A validation or test set, asked by index."""
-
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
-        self.fetch = getattr(samples, "fetch", None)
-
-    def __getitems__(self, indices: list[int]) -> Any:
-        if self.fetch is not None:
-            return self.fetch(indices)
-        return [self.samples[index] for index in indices]
 
 
 def make_train_loader(

@@ -61,6 +61,8 @@ def make_plan(found: Found, choice: str = "auto") -> Plan:
     served = _served(build, found)
     if found.kind == "cuda" and served:
         plan = _with_cuda(plan, found, served)
+    elif found.kind == "rocm" and served:
+        plan = _with_rocm(plan, served)
     elif found.kind == "mps":
         plan = _with_mps(plan)
     else:
@@ -82,9 +84,9 @@ def _auto_build(found: Found) -> tuple[Plan, Build]:
     """The build that runs most of the GPUs; PyPI's own first."""
     if found.kind == "mps" or found.system == "Darwin":
         return _plan("pypi", None, "macOS has one build"), BUILDS["cpu"]
-    if found.kind != "cuda":
+    if found.kind == "cpu":
         return _automatic(found, BUILDS["cpu"], "no GPU that these builds run on"), BUILDS["cpu"]
-    builds = [BUILDS["cu130"], BUILDS["cu126"]] + [BUILDS["cu132"]] * found.jetson
+    builds = _candidates(found)
     build = max(builds, key=lambda build: len(_served(build, found)))
     served = _served(build, found)
     if not served:
@@ -101,6 +103,13 @@ def _auto_build(found: Found) -> tuple[Plan, Build]:
     return replace(plan, notes=tuple(notes)), build
 
 
+def _candidates(found: Found) -> list[Build]:
+    """The builds to choose from, the best first."""
+    if found.kind == "rocm":
+        return [BUILDS["rocm7.2"]]
+    return [BUILDS["cu130"], BUILDS["cu126"]] + [BUILDS["cu132"]] * found.jetson
+
+
 def _plan(name: str, index_url: str | None, reason: str) -> Plan:
     return Plan(name, index_url, reasons={"torch_build": reason})
 
@@ -115,7 +124,7 @@ def _chosen_build(found: Found, choice: str) -> tuple[Plan, Build]:
     build = pypi_build(found.system) if choice == "pypi" else BUILDS[choice]
     index_url = None if choice == "pypi" else INDEX + choice
     plan = _plan(choice, index_url, "asked for")
-    if found.kind == "cuda" and not _served(build, found):
+    if found.gpus and found.kind != "mps" and not _served(build, found):
         why = f"The build {choice} does not run on {found.gpus[0]}{_with_driver(found)}."
         plan = replace(plan, notes=(f"{why} The CPU is used.",))
     return plan, build
@@ -123,6 +132,8 @@ def _chosen_build(found: Found, choice: str) -> tuple[Plan, Build]:
 
 def _served(build: Build, found: Found) -> list[Gpu]:
     """The GPUs here that a build runs on."""
+    if found.kind == "rocm":
+        return [gpu for gpu in found.gpus if gpu.gfx in build.gfx and found.machine == "x86_64"]
     if found.kind != "cuda" or not _driver_will_do(build, found):
         return []
     return [gpu for gpu in found.gpus if _covers(build, gpu, found)]
@@ -149,9 +160,11 @@ def _driver_will_do(build: Build, found: Found) -> bool:
 def _why_none(found: Found, builds: list[Build]) -> str:
     """Why no build runs on the GPUs, and what would help."""
     gpu = found.gpus[0]
+    if found.kind == "rocm":
+        return f"torch 2.14 has no build with code for {gpu}. The CPU is used."
     fitting = [build for build in builds if any(_covers(build, gpu, found) for gpu in found.gpus)]
     if found.jetson:
-        own = f"NVIDIA's own torch for Jetson ({JETSON_WHEELS}) or, if there is one, a newer JetPack"
+        own = f"NVIDIA's own torch for Jetson ({JETSON_WHEELS}) or a newer JetPack"
         return f"{gpu} needs {own}. Until then: CPU."
     if fitting:
         windows = found.system == "Windows" or found.wsl
@@ -204,6 +217,26 @@ def _with_cuda(plan: Plan, found: Found, served: list[Gpu]) -> Plan:
         channels_last=volta,
         pin_memory=True,
         backend="nccl" if linux else "gloo",
+        reasons=plan.reasons | reasons,
+    )
+
+
+def _with_rocm(plan: Plan, served: list[Gpu]) -> Plan:
+    """AMD's GPUs; torch calls them cuda."""
+    tf32 = all(str(gpu.gfx).startswith(("gfx94", "gfx95")) for gpu in served)
+    reasons = {
+        "device": f"{served[0]}; torch calls AMD's GPUs cuda",
+        "precision": "AMD's GPUs have bf16",
+        "channels_last": "measure it",
+    }
+    return replace(
+        plan,
+        device="cuda",
+        precision="bf16",
+        tf32=tf32,
+        compile=True,
+        pin_memory=True,
+        backend="nccl",
         reasons=plan.reasons | reasons,
     )
 

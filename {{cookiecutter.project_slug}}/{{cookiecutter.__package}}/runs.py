@@ -22,6 +22,7 @@ from .utils import write_text
 
 if TYPE_CHECKING:  # to find a run takes no torch
     from .distributed import World
+    from .runtime import Runtime
 
 RUNS = Path("runs")
 PACKAGES = ("torch", "torchvision", "torchmetrics", "numpy", "pandas", "scikit-learn")
@@ -110,7 +111,7 @@ def save_hyperparameters(run: Path, settings: Hyperparameters) -> None:
     write_text(run / "hyperparameters.toml", tomli_w.dumps(to_plain(settings)))
 
 
-def save_environment(run: Path, **more: Any) -> None:
+def save_environment(run: Path, runtime: "Runtime", parameters: int) -> None:
     """Write what is needed to judge or repeat the run: versions, commit, machine, command."""
     installed = {d.metadata["Name"]: d.version for d in _distributions(PACKAGES)}
     commit, dirty = _git_state()
@@ -121,7 +122,9 @@ def save_environment(run: Path, **more: Any) -> None:
         "platform": platform.platform(),
         "git_commit": commit,
         "git_dirty": dirty,
-        **more,
+        "device": str(runtime.device),
+        "device_name": runtime.name,
+        "parameters": parameters,
         "packages": installed,
     }
     write_text(run / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False))

@@ -99,6 +99,8 @@ class Wishes:
     def __init__(self, typed: Iterable[str]) -> None:
         self.typed = frozenset(typed)
         self.notes: list[str] = []
+        self.other_device = False
+        """The device is another than the one wished for, so its settings are of no use either."""
 
     def refuse(self, setting: str, problem: str, *, instead: str, remedy: str) -> None:
         """Raise if the user typed ``setting``; otherwise note what is done instead."""
@@ -112,17 +114,25 @@ def _device(wish: str, wishes: Wishes) -> "torch.device":
 
     if wish == "cpu":
         return torch.device("cpu")
-    problems = {"cuda": cuda_problem, "mps": mps_problem}
-    if wish in problems:
-        problem = problems[wish]()
-        if problem is None:
-            return _own_gpu() if wish == "cuda" else torch.device(wish)
-        remedy = f"Type {DOCTOR} to see why and how it is mended, or use `--device cpu`."
-        instead = f"Using the best other device instead; {DOCTOR} says more."
+    problem = {"cuda": cuda_problem, "mps": mps_problem}[wish]() if wish != "auto" else None
+    if problem is None and wish != "auto":
+        return _own_gpu() if wish == "cuda" else torch.device(wish)
+    device = best_device()
+    if problem is not None:
+        wishes.other_device = True
+        remedy = f"Type {DOCTOR} to see what would help, or use `--device {device.type}`."
+        instead = f"Using {device.type} with its plain settings; {DOCTOR} says more."
         wishes.refuse("device", problem, instead=instead, remedy=remedy)
+    return _own_gpu() if device.type == "cuda" else device
+
+
+def best_device() -> "torch.device":
+    """The GPU, if torch can use it; else the CPU."""
+    import torch
+
     if torch.cuda.is_available() and cuda_problem() is None:
-        return _own_gpu()
-    return torch.device("cpu" if mps_problem() else "mps")
+        return torch.device("cuda", 0)
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def cuda_problem() -> str | None:
@@ -186,18 +196,18 @@ def _own_gpu() -> "torch.device":
 
 
 def _precision(device: "torch.device", wish: str, wishes: Wishes) -> str:
-    problem, instead = precision_problem(device, wish)
-    if problem is None or (instead == wish):
-        return wish
-    if wish == "bf16" and device.type == "cpu" and "precision" in wishes.typed:
-        return wish  # slow, but right
+    if "precision" not in wishes.typed and wishes.other_device:
+        return "fp32"
+    problem, better = precision_problem(device, wish)
+    if problem is None or (wish == "bf16" and device.type == "cpu" and "precision" in wishes.typed):
+        return wish  # bf16 is slow on most CPUs, but right
     wishes.refuse(
         "precision",
         problem,
-        instead=f"Using {instead} instead.",
-        remedy=f"Use `--precision {instead}`.",
+        instead=f"Using {better} instead.",
+        remedy=f"Use `--precision {better}`.",
     )
-    return instead
+    return better
 
 
 def precision_problem(device: "torch.device", wish: str) -> tuple[str | None, str]:
@@ -243,6 +253,8 @@ def _num_workers(wish: int, wishes: Wishes) -> int:
 
 
 def _can_compile(device: "torch.device", wishes: Wishes) -> bool:
+    if "compile" not in wishes.typed and wishes.other_device:
+        return False
     problem = compile_problem(device)
     if problem is None:
         return True

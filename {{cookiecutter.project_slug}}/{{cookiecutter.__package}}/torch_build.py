@@ -5,7 +5,7 @@ Standard library only, Python 3.10 or newer: cookiecutter's own Python runs this
 
 The table is of 2026-11-23. Sources: CODE_CC and architecture strings in the 2.14.1 wheels
 (``torch.cuda.PYTORCH_RELEASES_CODE_CC``), pytorch's RELEASE.md, PyPI, NVIDIA's page "CUDA minor
-version compatibility" and the driver table of uv 0.13.9.
+version compatibility", and uv 0.13.9 for drivers and AMD's architectures.
 """
 
 import os
@@ -13,8 +13,9 @@ import re
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
+from typing import TypedDict
 
 TORCH = ">=2.14,<2.15"
 """The upper bound is needed: 2.15 has no build for GPUs and drivers that need cu126."""
@@ -29,6 +30,7 @@ class Build:
     """One build of torch: what it runs on."""
 
     name: str
+    _: KW_ONLY
     x86_64: tuple[Capability, ...] = ()
     aarch64: tuple[Capability, ...] = ()
     linux_driver: str = ""
@@ -36,6 +38,8 @@ class Build:
     windows_driver: str = ""
     cuda: Capability = (0, 0)
     """Where only the driver's CUDA version is known: the oldest that will do."""
+    gfx: tuple[str, ...] = ()
+    """AMD's architectures."""
     pypi_on: tuple[str, ...] = ()
     """Systems on which PyPI has this very build, so that no index is needed."""
 
@@ -44,21 +48,47 @@ class Build:
         return self.windows_driver if windows else self.linux_driver
 
 
-_ALL_13 = ((7, 5), (8, 0), (8, 6), (9, 0), (10, 0), (12, 0))
-_ALL_13_ARM = ((8, 0), (9, 0), (10, 0), (11, 0), (12, 0))
-_ALL_12 = ((5, 0), (6, 0), (7, 0), (7, 5), (8, 0), (8, 6), (9, 0))
+class _Cuda(TypedDict):
+    x86_64: tuple[Capability, ...]
+    aarch64: tuple[Capability, ...]
+    linux_driver: str
+    windows_driver: str
+    cuda: Capability
+
+
+_CUDA_13 = _Cuda(
+    x86_64=((7, 5), (8, 0), (8, 6), (9, 0), (10, 0), (12, 0)),
+    aarch64=((8, 0), (9, 0), (10, 0), (11, 0), (12, 0)),
+    linux_driver="580",
+    windows_driver="580",
+    cuda=(13, 0),
+)
 
 BUILDS = {
     build.name: build
     for build in (
         Build("cpu", pypi_on=("Windows", "Darwin")),
-        Build("cu126", _ALL_12, ((8, 0), (9, 0)), "525.60.13", "528.33", (12, 0)),
-        Build("cu130", _ALL_13, _ALL_13_ARM, "580", "580", (13, 0), pypi_on=("Linux",)),
-        Build("cu132", _ALL_13, _ALL_13_ARM, "580", "580", (13, 0)),
+        Build(
+            "cu126",
+            x86_64=((5, 0), (6, 0), (7, 0), (7, 5), (8, 0), (8, 6), (9, 0)),
+            aarch64=((8, 0), (9, 0)),
+            linux_driver="525.60.13",
+            windows_driver="528.33",
+            cuda=(12, 0),
+        ),
+        Build("cu130", **_CUDA_13, pypi_on=("Linux",)),
+        Build("cu132", **_CUDA_13),
+        Build(
+            "rocm7.2",
+            gfx=(
+                *("gfx900", "gfx906", "gfx908", "gfx90a", "gfx942", "gfx950", "gfx1030"),
+                *("gfx1100", "gfx1101", "gfx1102", "gfx1150", "gfx1151", "gfx1200", "gfx1201"),
+            ),
+        ),
     )
 }
-OFFERED = ("auto", "pypi", *BUILDS)
-"""The answers to the template's question."""
+OFFERED = ("auto", "pypi", "cpu", "cu126", "cu130", "cu132")
+"""The answers to the template's question. An AMD GPU is found, not asked for."""
 
 # Small boards have an architecture number of their own, which ordinary builds do not serve ...
 TEGRA = {(5, 3), (6, 2), (7, 2), (8, 7)}
@@ -83,6 +113,10 @@ url = "https://download.pytorch.org/whl/BUILD"
 explicit = true
 # <<< torch build
 """
+# AMD's builds are for one platform, and their Triton is a package that must be named.
+_MARKER = "sys_platform == 'linux' or sys_platform == 'win32'"
+_ROCM_MARKER = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+_ROCM_TRITON = f'  "triton-rocm>=3.8,<3.9; {_ROCM_MARKER}",\n'
 
 
 def pypi_build(system: str) -> Build:
@@ -106,7 +140,7 @@ def version_numbers(text: str) -> tuple[int, ...]:
 def project_build(project: Path) -> str:
     """The build that a project names in its pyproject.toml; pypi if none."""
     text = (project / "pyproject.toml").read_text(encoding="utf-8")
-    match = re.search(r"^# >>> torch build: (\w+)", text, re.MULTILINE)
+    match = re.search(r"^# >>> torch build: (\S+)", text, re.MULTILINE)
     return match[1] if match else "pypi"
 
 
@@ -121,9 +155,8 @@ def write_torch_build(project: Path, index_url: str | None) -> bool:
         Whether there was a place for it in both files; if not, nothing is written.
     """
     build = index_url.removeprefix(INDEX) if index_url else "pypi"
-    block = PYPI_BLOCK if index_url is None else INDEX_BLOCK.replace("BUILD", build)
     pyproject, requirements = project / "pyproject.toml", project / "requirements-torch.txt"
-    for_uv = _with_block(pyproject.read_text(encoding="utf-8"), block)
+    for_uv = _with_build(pyproject.read_text(encoding="utf-8"), build)
     for_pip = _with_index(requirements.read_text(encoding="utf-8"), index_url)
     if for_uv is None or for_pip is None:
         return False
@@ -132,7 +165,14 @@ def write_torch_build(project: Path, index_url: str | None) -> bool:
     return True
 
 
-def _with_block(text: str, block: str) -> str | None:
+def _with_build(text: str, build: str) -> str | None:
+    block = PYPI_BLOCK if build == "pypi" else INDEX_BLOCK.replace("BUILD", build)
+    text = re.sub(r'^ *"triton-rocm.*\n', "", text, flags=re.MULTILINE)
+    if build.startswith("rocm"):
+        block = block.replace("on Linux and Windows, on macOS", "on Linux x86_64, elsewhere")
+        block = block.replace(_MARKER, _ROCM_MARKER)
+        block = re.sub(r"^torch( = .*\n)", r"torch\1triton-rocm\1", block, flags=re.MULTILINE)
+        text = re.sub(r'^ *"torch[<>=].*\n', r"\g<0>" + _ROCM_TRITON, text, flags=re.MULTILINE)
     pattern = re.compile(r"^# >>> torch build:.*?^# <<< torch build\n", re.MULTILINE | re.DOTALL)
     return pattern.sub(lambda _: block, text, count=1) if pattern.search(text) else None
 
@@ -164,7 +204,7 @@ def write_text(path: Path, text: str) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Change the build of this project."""
-    builds = [name for name in OFFERED if name != "auto"]
+    builds = ["pypi", *BUILDS]
     if len(arguments) != 1 or arguments[0] not in builds:
         print(f"Name one build of torch: {', '.join(builds)}.", file=sys.stderr)
         return 2

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from . import checkpoint, distributed, runs
+from . import checkpoint, console, distributed, runs
 from .checkpoint import Progress, State
 from .criterion import Criterion
 from .datasets import make_data
@@ -22,11 +20,13 @@ from .distributed import World
 from .errors import RunFailed, Stopped
 from .evaluate import Metrics, autocast, evaluate, is_better, place
 from .hyperparameters import Hyperparameters
-from .loaders import Data, StepSampler, make_eval_loader, make_train_loader, to_device
+from .loaders import Data, make_eval_loader, make_train_loader, to_device
 from .models import make_model
 from .optimizer import WeightAverage, make_optimizer, make_schedule
 from .runtime import Runtime
-from .utils import StopSignals, mix_seed, peak_memory_mib, seed_torch
+from .sampling import StepSampler
+from .signals import StopSignals
+from .utils import mix_seed, peak_memory_mib, seed_torch
 
 LOSSES_AT_ONCE = 50  # losses are fetched together, because each fetch waits for the device
 
@@ -61,7 +61,9 @@ def train(
     if resume:
         go_on(job, state)
     if world.is_main:
-        announce(job, state.model)
+        parameters = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
+        runs.save_environment(run, runtime, parameters)
+        print(console.opening_line(data, runtime, parameters))
     if runtime.compile:
         state.model.compile()
     model = distributed.wrap(state.model, runtime.device, world)
@@ -103,19 +105,6 @@ def go_on(job: Job, state: State) -> None:
         runs.keep_metrics(job.run, state.progress.epoch)
 
 
-def announce(job: Job, model: nn.Module) -> None:
-    """Say and record what is trained, where."""
-    data, runtime = job.data, job.runtime
-    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    runs.save_environment(
-        job.run, device=str(runtime.device), device_name=runtime.name, parameters=parameters
-    )
-    print(
-        f"{len(data.train)} training, {len(data.val)} validation, {len(data.test)} test samples; "
-        f"{parameters:,} parameters to train on {runtime.name} in {runtime.precision}."
-    )
-
-
 def train_epoch(
     job: Job,
     state: State,
@@ -130,7 +119,11 @@ def train_epoch(
     started, rate, losses = time.perf_counter(), 0.0, list[Tensor]()
     batches = iter(loader)
     model.train()
-    for _ in progress_bar(job, progress, sampler.num_steps):
+    for _ in console.progress_bar(
+        f"epoch {progress.epoch + 1}/{job.settings.epochs}",
+        range(first, sampler.num_steps),
+        visible=job.world.is_main,
+    ):
         rate = float(state.schedule.get_last_lr()[0])
         losses.append(train_step(job, state, model, batches))
         progress.step += 1
@@ -162,7 +155,7 @@ def train_step(job: Job, state: State, model: nn.Module, batches: Iterator[Any])
         batch = to_device(next(batches), device)
         # Dropout depends on where the run is, not on what it did before.
         seed_torch(mix_seed(settings.seed, state.progress.step, part, job.world.rank), device)
-        with gradients_stay_here(model, part + 1 < settings.accumulation_steps):
+        with distributed.gradients_stay_here(model, part + 1 < settings.accumulation_steps):
             with autocast(job.runtime):
                 loss = job.criterion.loss(model, batch) / settings.accumulation_steps
             state.scaler.scale(loss).backward()
@@ -176,13 +169,6 @@ def train_step(job: Job, state: State, model: nn.Module, batches: Iterator[Any])
     state.schedule.step()
     state.average.update(state.progress.step)
     return torch.stack(losses).sum()
-
-
-def gradients_stay_here(model: nn.Module, wanted: bool) -> AbstractContextManager[None]:
-    """While gradients accumulate, processes need not exchange them."""
-    if wanted and isinstance(model, nn.parallel.DistributedDataParallel):
-        return model.no_sync()
-    return nullcontext()
 
 
 def collect(losses: list[Tensor], progress: Progress) -> None:
@@ -217,7 +203,7 @@ def finish_epoch(
             checkpoint.save_best(job.run, state, job.settings, job.data.facts, metrics, outputs)
         # The row first: on resuming, rows without a checkpoint are dropped and written again.
         runs.add_metrics(job.run, row | {f"val/{key}": value for key, value in metrics.items()})
-        print(epoch_line(row, metrics, job.settings.epochs, better))
+        print(console.epoch_line(row, metrics, job.settings.epochs, better))
     save(job, state)
 
 
@@ -231,26 +217,3 @@ def save(job: Job, state: State) -> None:
 def is_exhausted(progress: Progress, settings: Hyperparameters) -> bool:
     """Whether the last ``patience`` epochs brought nothing better."""
     return 0 < settings.patience <= progress.epoch - progress.best_epoch
-
-
-def progress_bar(job: Job, progress: Progress, num_steps: int) -> Iterator[int]:
-    """Counts the steps of an epoch; shown on a terminal only."""
-    steps: Iterator[int] = tqdm(
-        range(progress.step_in_epoch, num_steps),
-        desc=f"epoch {progress.epoch + 1}/{job.settings.epochs}",
-        initial=progress.step_in_epoch,
-        total=num_steps,
-        unit="step",
-        leave=False,
-        disable=None if job.world.is_main else True,
-    )
-    return steps
-
-
-def epoch_line(row: dict[str, Any], metrics: Metrics, num_epochs: int, better: bool) -> str:
-    """An epoch in a line for people; ``*`` marks the best so far."""
-    values = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-    return (
-        f"epoch {row['epoch']:>3}/{num_epochs}  train loss {row['train/loss']:.4f}  "
-        f"validation: {values}  {row['samples_per_second']:,.0f} samples/s{' *' if better else ''}"
-    )

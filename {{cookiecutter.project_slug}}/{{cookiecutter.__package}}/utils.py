@@ -1,12 +1,10 @@
-"""Helpers that belong to no single step (step 3-1): seeds, files, stop signals, memory."""
+"""Helpers that belong to no single step (step 3-1): seeds, files, memory."""
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:  # reports and other programs use this module without torch
@@ -64,32 +62,6 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic_write(path) as file:
         file.write(text.encode())
-
-
-class StopSignals:
-    """Turns Ctrl-C and SIGTERM into a wish that the loop reads between two steps.
-
-    A second Ctrl-C interrupts at once, as usual.
-    """
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-
-    def __enter__(self) -> "StopSignals":
-        self._previous = {
-            number: signal.signal(number, self._remember)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _remember(self, number: int, _: FrameType | None) -> None:
-        if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = number
 
 
 def peak_memory_mib(device: "torch.device") -> float | None:

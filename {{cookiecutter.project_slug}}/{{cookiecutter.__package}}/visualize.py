@@ -1,20 +1,16 @@
-"""Step 6: draws a run's figures and writes its report, one file that carries everything inside.
+"""Step 6, visualise: draws a run's figures; report.py puts them on a page.
 
 Training writes, this module only reads. ``python -m PACKAGE report RUN`` draws again.
 """
 
 import io
-import json
 import math
 import warnings
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -26,30 +22,15 @@ from . import checkpoint, runs
 from .datasets import make_data
 from .errors import UserError
 from .figures import draw
-from .hyperparameters import Hyperparameters
 from .loaders import Data
-from .utils import atomic_write, write_text
-
-Row = dict[str, Any]
-"""An epoch in metrics.jsonl."""
+from .report import Picture, Row, load_best, sizes, summarize, write_report
+from .utils import atomic_write
 
 # Okabe and Ito's colours, which the colour-blind can tell apart (https://jfly.uni-koeln.de/color/).
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 # The installed ones of these lend their letters where matplotlib's own font has none.
 FONTS = ["Noto Sans CJK KR", "Noto Sans CJK JP", "Noto Sans KR", "NanumGothic", "Malgun Gothic"]
 FONTS += ["Apple SD Gothic Neo", "Microsoft YaHei", "PingFang SC", "Arial Unicode MS"]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure as the report shows it."""
-
-    name: str
-    caption: str
-    png: bytes
-    base64: str
-    width: int
-    """Pixels of the page; the picture has more, for sharp screens."""
 
 
 def visualize(run: Path) -> Path:
@@ -75,27 +56,7 @@ def visualize(run: Path) -> Path:
         except UserError as error:
             notes.append(f"Some figures are missing. {error}")
     save(run / "figures", pictures)
-    page = template().render(
-        name=run.resolve().name,
-        notes=notes,
-        summary=summary,
-        validation=best.get("metrics", {}),
-        test=read_json(run / "evaluation.json"),
-        hyperparameters=asdict(settings),
-        defaults=asdict(Hyperparameters()),
-        environment=flatten(read_json(run / "environment.json")),
-        pictures=pictures,
-    )
-    write_text(run / "report.html", page)
-    return run / "report.html"
-
-
-def load_best(run: Path) -> tuple[dict[str, Any], list[str]]:
-    """The best checkpoint, empty if there is none that can be read, and the notes on that."""
-    try:
-        return checkpoint.load(run / "checkpoints" / "best.pt"), []
-    except UserError as error:
-        return {}, [f"There is no best model yet. {error}"]
+    return write_report(run, settings, pictures, best, summary, notes)
 
 
 def draw_predictions(run: Path, best: Mapping[str, Any], data: Data) -> Iterator[Picture]:
@@ -120,45 +81,11 @@ def save(folder: Path, pictures: list[Picture]) -> None:
             file.write(drawn.png)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no file."""
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
-
-
-def summarize(rows: list[Row], best: Mapping[str, Any]) -> dict[str, str]:
-    """How long the run trained."""
-    seconds = sum(row["seconds"] for row in rows)
-    return {
-        "Epochs": str(len(rows)),
-        "Best epoch": str(best.get("epoch", "none")),
-        "Time": f"{seconds / 60:.1f} min" if seconds >= 100 else f"{seconds:.1f} s",
-    }
-
-
-def sizes(data: Data) -> dict[str, str]:
-    """Number of samples in each part of the data."""
-    parts = {"Training": data.train, "Validation": data.val, "Test": data.test}
-    return {f"{name} samples": f"{len(part):,}" for name, part in parts.items()}
-
-
-def flatten(values: Mapping[str, Any]) -> dict[str, str]:
-    """Lists as a line, and what is inside dicts as entries of their own."""
-    flat: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= flatten(value)
-        else:
-            flat[name] = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return flat
-
-
 def picture(name: str, figure: Figure, caption: str) -> Picture:
     """The figure as PNG."""
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
-    png = file.getvalue()
-    width = int.from_bytes(png[16:20], "big")  # of the file, says its header
-    return Picture(name, caption, png, b64encode(png).decode("ascii"), round(width / 1.5))
+    return Picture(name, caption, file.getvalue())
 
 
 def draw_curves(rows: list[Row], best: Mapping[str, Any]) -> Figure:
@@ -210,10 +137,3 @@ def style() -> Iterator[None]:
     with look, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
-
-
-def template() -> jinja2.Template:
-    """The page. Autoescape keeps a text such as ``<script>`` harmless."""
-    files, strict = jinja2.FileSystemLoader(Path(__file__).parent), jinja2.StrictUndefined
-    environment = jinja2.Environment(loader=files, autoescape=True, undefined=strict)
-    return environment.get_template("report.html.jinja")
