@@ -25,11 +25,12 @@ CHOICES: dict[str, list[str]] = {
 
 Render = Callable[..., Path]
 
-# What tools leave in the template's folder would be rendered, or break the rendering.
+# What tools leave in the template's folders would be rendered, or break the rendering.
 sys.dont_write_bytecode = True
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-for cache in [path for path in PROJECT.rglob("*cache*") if path.is_dir()]:
-    shutil.rmtree(cache, ignore_errors=True)
+for folder in (PROJECT, TEMPLATE / "templates"):
+    for cache in [path for path in folder.rglob("*cache*") if path.is_dir()]:
+        shutil.rmtree(cache, ignore_errors=True)
 
 
 def check_answers(answers: dict[str, str]) -> None:

@@ -164,6 +164,8 @@ def check_carries(project: Path, answers: dict[str, str]) -> None:
     assert metadata["description"] == one_line(answers["description"])
     assert metadata["authors"][0]["name"] == author
     assert author in (project / "LICENSE").read_text("utf-8")
+    readme = (project / "README.md").read_text("utf-8").splitlines()
+    assert readme[0] == f"# {one_line(answers['project_name'])}"
     assert metadata["name"] == project.name
     assert (project / project.name.replace("-", "_")).is_dir()
 

@@ -29,6 +29,8 @@ COMMON = """
     PACKAGE/__init__.py
     PACKAGE/__main__.py
     PACKAGE/checkpoint.py
+    PACKAGE/commands.py
+    PACKAGE/console.py
     PACKAGE/criterion.py
     PACKAGE/datasets.py
     PACKAGE/device.py
@@ -45,10 +47,14 @@ COMMON = """
     PACKAGE/nvidia.py
     PACKAGE/optimizer.py
     PACKAGE/plan.py
+    PACKAGE/report.py
     PACKAGE/report.html.jinja
     PACKAGE/runs.py
     PACKAGE/runtime.py
+    PACKAGE/sampling.py
     PACKAGE/settings.py
+    PACKAGE/signals.py
+    PACKAGE/sources.py
     PACKAGE/torch_build.py
     PACKAGE/train.py
     PACKAGE/utils.py
@@ -62,6 +68,7 @@ COMMON = """
 """
 # ... and what hangs on an answer. Questions that are not here change no file's name.
 BY_ANSWER = {
+    "task": {"image_classification": "PACKAGE/pretrained.py", "tabular_regression": ""},
     "ci": {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml", "none": ""},
 }
 

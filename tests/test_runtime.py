@@ -186,7 +186,7 @@ def test_kernels_run_on_the_same_major_version(
 def call_doctor(project: Path, *arguments: str, options: tuple[str, ...] = ()) -> Any:
     package = next(project.glob("*/__init__.py")).parent.name
     return subprocess.run(
-        [sys.executable, "-B", *options, "-m", f"{package}.doctor", *arguments],
+        [sys.executable, "-B", *options, "-m", package, "doctor", *arguments],
         cwd=project,
         env=os.environ | {"TORCH_BACKEND": ""},
         capture_output=True,

@@ -1,13 +1,7 @@
-"""Step 2, the table: diabetes or CSV files of yours, their splits, and the columns as tensors."""
+"""Step 2, the table as the model gets it: which columns are used, and how, as tensors."""
 
-import csv
-import difflib
-import io
-import re
 import sys
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +11,9 @@ from torch import Tensor
 
 from .errors import UserError
 from .hyperparameters import Hyperparameters
-from .loaders import Data, packaged_file, split
+from .loaders import Data
+from .sources import DIABETES, Table, read_tables, split_names
 
-MIN_ROWS = 10
-DIABETES = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
 Sample = tuple[tuple[Tensor, Tensor], Tensor]
 
 
@@ -54,81 +47,24 @@ class Rows:
         return f"row {self.numbers[index]} of {self.table}"
 
 
-@dataclass(frozen=True)
-class Table:
-    """A file, or some rows of it. The frame's index counts rows as people do: the header is 1."""
-
-    name: str
-    frame: pd.DataFrame
-
-    def find(self, column: str, flag: str) -> str:
-        """``column``, if the table has it.
-
-        Raises:
-            UserError: it has not; the message names those that it has.
-        """
-        names = list(self.frame.columns)
-        if column in names:
-            return column
-        close = difflib.get_close_matches(column, names, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
-        raise UserError(
-            f"{self.name} has no column {column!r}, which {flag} asks for. {hint}"
-            f"The columns in its first line are: {listed}."
-        )
-
-    def numbers(self, column: str) -> np.ndarray:
-        """A column as float64, NaN where it is missing.
-
-        Raises:
-            UserError: a cell is not a number, or infinite; the message names it.
-        """
-        cells = self.frame[column]
-        values = pd.to_numeric(cells, errors="coerce").astype("float64")
-        with np.errstate(over="ignore"):
-            infinite = np.isinf(values.astype("float32"))
-        for wrong, problem in (
-            (values.isna() & cells.notna(), "is not a number"),
-            (infinite, "is too large for a number in 32 bits"),
-        ):
-            if wrong.any():
-                row = wrong.idxmax()
-                raise UserError(
-                    f"{self.name}, row {row}, column {column!r}: {str(cells[row])!r} {problem} "
-                    f"(in {wrong.sum()} of {len(cells)} rows). Correct it, or empty the cell if "
-                    "the value is unknown."
-                )
-        return np.asarray(values)
-
-    def targets(self, column: str) -> np.ndarray:
-        """As ``numbers``; no row may be without one."""
-        values = self.numbers(column)
-        missing = np.isnan(values)
-        if missing.any():
-            raise UserError(
-                f"{self.name}, row {self.frame.index[missing.argmax()]}: the target {column!r} is "
-                f"empty (in {missing.sum()} of {len(values)} rows). Fill it in or remove the row."
-            )
-        return values
-
-
 def make_data(settings: Hyperparameters) -> Data:
     """Training, validation and test rows as ``settings`` ask for them."""
-    tables = _read_parts(settings)
+    tables = read_tables(settings)
     train = tables["train"]
     if settings.target is None and settings.data is not None:
         listed = ", ".join(train.frame.columns[:30])
         raise UserError(
             f"Which column of {train.name} is to be predicted? Type --target with one of: {listed}."
         )
-    target = train.find(settings.target or "progression", "--target")
-    ignored = {train.find(name, "--drop-columns") for name in _names(settings.drop_columns)}
-    as_names = {
-        train.find(name, "--categorical-columns") for name in _names(settings.categorical_columns)
-    }
-    tables |= _missing_parts(tables, settings)
-    facts, left_out = _learn(tables["train"], target, ignored, as_names)
+    target = train.find(settings.target or DIABETES[-1], "--target")
+    dropped, as_names = (
+        {train.find(name, flag) for name in split_names(text)}
+        for text, flag in (
+            (settings.drop_columns, "--drop-columns"),
+            (settings.categorical_columns, "--categorical-columns"),
+        )
+    )
+    facts, left_out = _learn(train, target, dropped, as_names)
     for column, reason in left_out.items():
         print(f"Left out: column {column!r}, which {reason}.", file=sys.stderr)
     return Data(
@@ -140,130 +76,8 @@ def make_data(settings: Hyperparameters) -> Data:
     )
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _read_parts(settings: Hyperparameters) -> dict[str, Table]:
-    """The tables that there are: at least "train"."""
-    texts, path = _names(settings.categorical_columns), settings.data
-    if path is None:
-        return {"train": _read_diabetes(texts)}
-    files = {"train": path}
-    if path.is_dir():
-        found = {part: path / f"{part}.csv" for part in ("train", "val", "test")}
-        files = {part: file for part, file in found.items() if file.is_file()}
-        if "train" not in files:
-            raise UserError(f"{path} has no train.csv. Type --data with a CSV file, or add it.")
-    tables: dict[str, Table] = {}
-    for part, file in files.items():
-        tables[part] = _read_csv(file, texts)
-        if part == "train":  # the others are read in the same way, whatever stands in them
-            frame = tables[part].frame
-            texts = [name for name in frame if pd.api.types.is_string_dtype(frame[name])]
-    if len(tables["train"].frame) < MIN_ROWS:
-        raise UserError(
-            f"{files['train']} has {len(tables['train'].frame)} rows; at least {MIN_ROWS} are "
-            "needed to train, and hundreds to learn something."
-        )
-    return tables
-
-
-def _read_diabetes(texts: list[str]) -> Table:
-    """The data of Efron et al., Least Angle Regression (2004), in the units of measurement."""
-    kinds = dict.fromkeys(texts, str)
-    table, target = map(packaged_file, ("diabetes_data_raw.csv.gz", "diabetes_target.csv.gz"))
-    frame = pd.read_csv(table, sep=" ", names=DIABETES, dtype=kinds)
-    frame["progression"] = pd.read_csv(target, names=["progression"])
-    return Table("the diabetes data", frame.set_axis(range(1, len(frame) + 1)))
-
-
-def _read_csv(path: Path, texts: list[str]) -> Table:
-    """A CSV file whose columns ``texts`` are not to be taken for numbers.
-
-    Commas, semicolons, tabs and bars may separate the cells. A column without a name, such as the
-    row numbers that pandas writes, is not read.
-
-    Raises:
-        UserError: the file is missing, empty, or not a table.
-    """
-    text = _read_text(path)
-    first_line = text.partition("\n")[0]
-    separator = max(",;\t|", key=first_line.count)
-    names = [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=separator), [])]
-    twice = {name for name in names if name and names.count(name) > 1}
-    if twice:
-        raise UserError(f"{path} has two columns {min(twice)!r}. Rename or remove one of them.")
-    if not any(names):
-        raise UserError(f"{path} has no names of columns in its first line. Write them there.")
-    decimal_comma = separator == ";" and re.search(r"[;\n]-?\d+,\d+[;\n]", text[:100_000])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            frame = pd.read_csv(
-                io.StringIO(text),
-                sep=separator,
-                decimal="," if decimal_comma else ".",
-                header=0,
-                names=range(len(names)),
-                index_col=False,
-                dtype={number: str for number, name in enumerate(names) if name in texts},
-                na_values=["?"],
-                skipinitialspace=True,
-                skip_blank_lines=False,  # they count as rows
-                low_memory=False,
-            )
-        except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-            raise UserError(f"{path} {_parser_problem(str(error), len(names))}") from None
-    frame = frame.set_axis(names, axis=1).set_axis(range(2, len(frame) + 2), axis=0)
-    frame = frame.loc[:, [bool(name) for name in names]].dropna(how="all")
-    for name in frame:
-        if pd.api.types.is_string_dtype(frame[name]):
-            frame[name] = frame[name].str.strip()
-    if frame.empty:
-        raise UserError(f"{path} has no rows below its first line.")
-    return Table(path.name, frame)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path} is not text in UTF-8 (row {row}). Save the table as 'CSV UTF-8'."
-        ) from None
-    if not text.strip():
-        raise UserError(f"{path} is empty.")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _parser_problem(message: str, num_columns: int) -> str:
-    """What pandas says, in the words of someone who looks at the file."""
-    cells = re.search(r"Expected \d+ fields in line (\d+), saw (\d+)", message)
-    quote = re.search(r"EOF inside string starting at row (\d+)", message)
-    if quote:
-        return f"has a quotation mark in row {int(quote[1]) + 1} that is never closed. Close it."
-    row, count = (cells[1], cells[2]) if cells else ("2", "more")
-    return (
-        f"has {count} cells in row {row}, but {num_columns} names of columns in row 1. "
-        'Put "quotation marks" around cells that contain the separator, or add the missing name.'
-    )
-
-
-def _missing_parts(tables: dict[str, Table], settings: Hyperparameters) -> dict[str, Table]:
-    """The training rows again, less those split off for the parts that have no file."""
-    train = tables["train"]
-    missing = tuple(part for part in ("val", "test") if part not in tables)
-    indices = split(len(train.frame), settings, parts=missing)
-    return {part: Table(train.name, train.frame.iloc[rows]) for part, rows in indices.items()}
-
-
 def _learn(
-    train: Table, target: str, ignored: set[str], as_names: set[str]
+    train: Table, target: str, dropped: set[str], as_names: set[str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What the model must know, from training rows only; and which columns are left out, and why.
 
@@ -272,7 +86,7 @@ def _learn(
     numeric: dict[str, dict[str, float | bool]] = {}
     categorical: dict[str, list[str]] = {}
     left_out: dict[str, str] = {}
-    for column in train.frame.columns.drop([target, *ignored]):
+    for column in train.frame.columns.drop([target, *dropped]):
         cells = train.frame[column]
         if cells.nunique(dropna=False) < 2:
             left_out[column] = "is empty or the same in all training rows"
@@ -324,7 +138,7 @@ def _to_tensors(table: Table, facts: dict[str, Any]) -> Rows:
     rows = len(table.frame)
     numeric = [table.numbers(column) for column in facts["numeric"]]
     codes = [
-        pd.Categorical(table.frame[column], categories=vocabulary).codes + 1
+        pd.Index(vocabulary).get_indexer(table.frame[column]) + 1  # -1 + 1 for what is not in it
         for column, vocabulary in facts["categorical"].items()
     ]
     return Rows(

@@ -23,11 +23,11 @@ class Hyperparameters(CommonHyperparameters):
 
     model: Literal["linear", "mlp"] = "mlp"
     """linear, or mlp: the same plus residual blocks for what is not linear."""
-    width: Annotated[int, Range(1, 8192)] = 64
+    width: Annotated[int, Range(1, 8192)] = 128
     """Features in each residual block."""
     depth: Annotated[int, Range(1, 100)] = 2
     """Number of residual blocks."""
-    dropout: Annotated[float, Range(0, 0.95)] = 0.2
+    dropout: Annotated[float, Range(0, 0.95)] = 0.3
     """Part of the features that a residual block leaves out at random."""
     embedding_size: Annotated[int, Range(1, 1024)] | None = None
     """Numbers that stand for a category in the mlp. None: more for columns with more categories,
@@ -40,13 +40,14 @@ class Hyperparameters(CommonHyperparameters):
     monitor: Literal["r2", "rmse", "mae", "loss"] = "r2"
     """Validation metric by which the best epoch is chosen."""
 
-    epochs: Count = 40
+    epochs: Count = 50
     """Number of passes over the training rows."""
     batch_size: Count = 32
     """Rows per optimizer step, over all processes and accumulation steps together."""
     learning_rate: Positive = 3e-3
     """Highest learning rate of the schedule."""
-    weight_decay: PositiveOrZero = 0.1
-    """Weight decay; norms and biases have none."""
+    weight_decay: PositiveOrZero = 7.0
+    """Weight decay of the blocks and embeddings; strong, because most tables are small. The linear
+    part has none. Try 1 or less with tens of thousands of rows."""
     ema_decay: Annotated[float, Range(0, 0.99999)] = 0.98
     """Decay of the moving average of the weights, which is then evaluated; 0: no average."""

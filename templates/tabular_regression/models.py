@@ -1,5 +1,6 @@
 """Step 3, define models: a linear one, and a residual MLP that starts as the linear one."""
 
+import math
 from typing import Any
 
 import torch
@@ -59,32 +60,35 @@ class Regressor(nn.Module):
 
 
 class Linear(nn.Module):
-    """A weight for every feature and every category. All start at zero: the mean of the target."""
+    """A weight for every feature and every category. All start at zero: the mean of the target.
+
+    They are vectors, which the optimizer does not decay, so weight decay pulls the MLP to this
+    model, not to zero.
+    """
 
     first_codes: Tensor
 
     def __init__(self, num_features: int, num_categories: list[int]) -> None:
         super().__init__()
-        self.weights = nn.Linear(num_features, 1)
-        # One table for all columns: code 0 of a column, then its categories, then the next column.
-        self.categories = nn.Embedding(sum(num_categories) + len(num_categories), 1)
+        self.weights = nn.Parameter(torch.zeros(num_features))
+        self.bias = nn.Parameter(torch.zeros(1))
+        # One vector for all columns: code 0 of a column, then its categories, then the next column.
+        self.effects = nn.Parameter(torch.zeros(sum(num_categories) + len(num_categories)))
         starts = [sum(num_categories[:column]) + column for column in range(len(num_categories))]
         self.register_buffer("first_codes", torch.tensor(starts, dtype=torch.int64))
-        for parameter in self.parameters():
-            nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor, categories: Tensor) -> Tensor:
         """(N, features) and (N, K) to (N,)."""
-        effects: Tensor = self.categories(categories + self.first_codes)
-        output: Tensor = self.weights(features).squeeze(1) + effects.squeeze(2).sum(1)
-        return output
+        effects = self.effects[categories + self.first_codes].sum(1)
+        return features @ self.weights + effects + self.bias
 
 
 class MLP(nn.Module):
     """Residual blocks over the features and the embedded categories, beside a linear model.
 
-    The last layer starts at zero, so training starts from the linear model and adds to it what it
-    cannot say (residual MLPs for tables: Gorishniy et al. 2021, https://arxiv.org/abs/2106.11959).
+    The last layer starts at zero, so training starts at the linear model and adds what that cannot
+    say. There are no norms, which would hide from the blocks how far a row is from the mean.
+    Residual MLPs for tables: Gorishniy et al. 2021, https://arxiv.org/abs/2106.11959.
     """
 
     def __init__(
@@ -108,7 +112,7 @@ class MLP(nn.Module):
         last = nn.Linear(width, 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), last)
+        self.head = nn.Sequential(nn.ReLU(), last)
 
     def forward(self, features: Tensor, categories: Tensor) -> Tensor:
         """(N, features) and (N, K) to (N,)."""
@@ -122,7 +126,7 @@ class MLP(nn.Module):
 
 def default_embedding_size(num_categories: int) -> int:
     """Grows slowly with the number of categories, as in fastai's tabular models."""
-    size: float = 1.6 * num_categories**0.56
+    size: float = 1.6 * math.pow(num_categories, 0.56)
     return min(50, max(2, round(size)))
 
 
@@ -137,7 +141,6 @@ def _embedding(num_categories: int, size: int) -> nn.Embedding:
 def _block(width: int, dropout: float) -> nn.Sequential:
     """(N, width) to (N, width), to be added to what came in."""
     return nn.Sequential(
-        nn.LayerNorm(width),
         nn.Linear(width, width),
         nn.ReLU(),
         nn.Dropout(dropout),

@@ -1,9 +1,10 @@
 """What this machine is, what torch can do with it, and what to type to mend what is wrong.
 
-``python -m PACKAGE doctor``; where nothing is installed yet, ``python -m PACKAGE.doctor`` does too.
-torch is imported only for the checks that are about it.
+``python -m PACKAGE doctor`` works before anything is installed: torch is imported only for the
+checks that are about it, and nothing else is needed.
 """
 
+import argparse
 import importlib.util
 import platform
 import re
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 PACKAGE = __package__ or "package"
 PROJECT = Path(__file__).resolve().parent.parent
-INSTALL = "uv sync   (or: python -m pip install -r requirements-torch.txt)"
+INSTALL = "uv sync   (or: python -m pip install -r requirements-torch.txt -e .)"
 WRITE = f"python -m {PACKAGE} doctor --write"
 GIB = 2**30
 
@@ -47,12 +48,29 @@ class Check:
         return f"{line}\n{'':<8} -> {self.remedy}" if self.remedy else line
 
 
+def main(argv: list[str]) -> int:
+    """The command; argparse is enough, and is there before anything is installed."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {PACKAGE} doctor",
+        description="What this machine is, and what torch can do with it. "
+        "Exit code 1: something is broken.",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object: found, plan, checks"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="write device.toml, this machine's defaults, again"
+    )
+    arguments = parser.parse_args(argv)
+    return doctor(json=arguments.json, write=arguments.write)
+
+
 def doctor(json: bool = False, write: bool = False) -> int:
-    """Say what this machine is and what torch can do with it. Exit code 1: something is broken.
+    """Examine this machine and print what was found; returns the exit code.
 
     Args:
-        json: Print one JSON object (found, plan, checks) for programs.
-        write: Write device.toml, this machine's defaults, again.
+        json: print one JSON object (found, plan, checks) for programs.
+        write: write device.toml again.
     """
     found = detect()
     plan = make_plan(found)
@@ -292,7 +310,3 @@ def memory_gib(machine: Machine) -> tuple[float, float]:
     sizes = {name: int(kib) for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", lines, re.MULTILINE)}
     free, total = (sizes.get(name, 0) * 1024 / GIB for name in ("MemAvailable", "MemTotal"))
     return free, total
-
-
-if __name__ == "__main__":
-    sys.exit(doctor(json="--json" in sys.argv, write="--write" in sys.argv))

@@ -1,0 +1,279 @@
+"""Tabular regression: data, models and criterion."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import default_collate
+
+from {{ cookiecutter.__package }}.__main__ import main
+from {{ cookiecutter.__package }}.criterion import Criterion
+from {{ cookiecutter.__package }}.datasets import make_data
+from {{ cookiecutter.__package }}.errors import UserError
+from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
+from {{ cookiecutter.__package }}.models import make_model
+
+
+def houses(num_rows: int = 60) -> pd.DataFrame:
+    """Prices that follow from area, city and garden, with gaps, an identifier and a constant."""
+    random, number = np.random.default_rng(0), np.arange(num_rows)
+    area, city = random.uniform(30, 200, num_rows), random.choice(["Busan", "Seoul"], num_rows)
+    garden = random.random(num_rows) < 0.5
+    price = 1000 + 5 * area + 300 * (city == "Seoul") + 100 * garden
+    return pd.DataFrame(
+        {
+            "id": [f"house {n}" for n in number],
+            "area": pd.Series(area).mask(number % 10 == 3),
+            "city": pd.Series(city).mask(number % 10 == 5),
+            "garden": garden,
+            "country": "KR",
+            "price": price,
+        }
+    )
+
+
+def make_settings(frame: pd.DataFrame, folder: Path, **values: Any) -> Hyperparameters:
+    """Settings with which the project reads the frame from a file."""
+    path = folder / "houses.csv"
+    frame.to_csv(path, index=False)
+    return Hyperparameters(data=path, target="price", **values)
+
+
+def refusal(text: str | bytes, folder: Path, **values: Any) -> str:
+    """What the user is told about a file of that content."""
+    path = folder / "bad.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(UserError) as error:
+        make_data(Hyperparameters(data=path, **{"target": "y", **values}))
+    return str(error.value)
+
+
+def table(*changed: str) -> str:
+    """A file with columns x and y whose first rows are ``changed``."""
+    return "\n".join(["x,y", *changed, *(f"{n},{n * n % 7}" for n in range(20))]) + "\n"
+
+
+def test_the_parts_never_overlap_and_together_are_everything() -> None:
+    data = make_data(Hyperparameters())
+    parts = [
+        {part.describe(i) for i in range(len(part))} for part in (data.train, data.val, data.test)
+    ]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 442
+
+
+def test_statistics_come_from_the_training_rows_alone() -> None:
+    data = make_data(Hyperparameters(split_seed=3))
+    rows = [data.train[i] for i in range(len(data.train))]
+    ages = torch.stack([row[0][0][0] for row in rows]).double()
+    targets = torch.stack([row[1] for row in rows]).double()
+    age = data.facts["numeric"]["age"]
+    assert age["mean"] == pytest.approx(ages.mean().item())
+    assert age["std"] == pytest.approx(ages.std(correction=0).item())
+    assert data.facts["target_mean"] == pytest.approx(targets.mean().item())
+
+
+def test_a_fetched_batch_is_that_of_collated_samples(tmp_path: Path) -> None:
+    samples: Any = make_data(make_settings(houses(), tmp_path)).train
+    indices = [5, 0, 7, 3]
+    (numeric, categories), target = samples.fetch(indices)
+    (numeric_too, categories_too), target_too = default_collate([samples[i] for i in indices])
+    torch.testing.assert_close(numeric, numeric_too, rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(categories, categories_too)
+    assert torch.equal(target, target_too)
+    assert [x.dtype for x in (numeric, categories, target)] == [
+        torch.float32,
+        torch.int64,
+        torch.float32,
+    ]
+
+
+def test_columns_are_used_by_what_stands_in_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = make_data(make_settings(houses(), tmp_path)).facts
+    assert list(facts["numeric"]) == ["area", "garden"]
+    assert [column["missing"] for column in facts["numeric"].values()] == [True, False]
+    assert facts["categorical"] == {"city": ["Busan", "Seoul"]}
+    notice = capsys.readouterr().err
+    assert "'id'" in notice
+    assert "'country'" in notice
+
+
+def test_the_user_can_drop_columns_and_declare_categories(tmp_path: Path) -> None:
+    frame = houses().assign(zip_code=[10000 + n % 3 for n in range(60)])
+    settings = make_settings(
+        frame, tmp_path, drop_columns="id, city", categorical_columns="zip_code"
+    )
+    facts = make_data(settings).facts
+    assert facts["categorical"] == {"zip_code": ["10000", "10001", "10002"]}
+
+
+def test_unseen_and_missing_categories_share_code_zero(tmp_path: Path) -> None:
+    frame = houses()
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    frame[:3].assign(city=["Jeju", None, "Seoul"]).to_csv(tmp_path / "test.csv", index=False)
+    data = make_data(Hyperparameters(data=tmp_path, target="price"))
+    codes = [data.test[i][0][1].tolist() for i in range(3)]
+    assert codes == [[0], [0], [2]]
+    assert data.test.describe(0) == "row 2 of test.csv"
+    assert len(data.train) + len(data.val) == 60
+
+
+def test_semicolons_decimal_commas_and_quoted_names_are_understood(tmp_path: Path) -> None:
+    lines = ['"floor area";price', *(f"{n},5;{2 * n},25" for n in range(20))]
+    (tmp_path / "houses.csv").write_text("\r\n".join(lines), encoding="utf-8-sig")
+    data = make_data(Hyperparameters(data=tmp_path / "houses.csv", target="price"))
+    (numeric, _), target = data.train[0]
+    assert list(data.facts["numeric"]) == ["floor area"]
+    assert float(target) == pytest.approx(2 * float(numeric) - 0.75)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (table("1,?"), "row 2: the target 'y' is empty"),
+        (table("1,2", "", "1,much"), "row 4, column 'y': 'much' is not a number"),
+        (table("1,2", "one,2"), "row 3, column 'x': 'one' is not a number"),
+        (table("1,2", "inf,2"), "row 3, column 'x': 'inf' is too large"),
+        (table("1,2", "1,2,3"), "3 cells in row 3"),
+        (table("1,2,3"), "more cells in row 2"),
+        (table("1,2", '"1,2'), "quotation mark in row 3"),
+        (table("1,2", "\udcff,2").encode(errors="surrogateescape"), "not text in UTF-8 (row 3)"),
+        (table().replace("x,y", "y,y"), "two columns 'y'"),
+        (table().replace("x,y", "x,Y"), "Did you mean 'Y'?"),
+        (table().replace("x,y", ","), "no names of columns"),
+        ("x,y\n1,2\n", "1 rows; at least 10"),
+        ("x,y\n", "no rows"),
+        ("", "is empty"),
+        ("x,y\n" + "1,2\n" * 20, "'y' is the same in all training rows"),
+        ("x,y\n" + "".join(f"1,{n}\n" for n in range(20)), "no column from which"),
+    ],
+)
+def test_bad_tables_are_named_with_the_place(text: str | bytes, words: str, tmp_path: Path) -> None:
+    message = refusal(text, tmp_path)
+    assert words in message
+    assert "bad.csv" in message
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"target": None}, "--target with one of: x, y"),
+        ({"target": "z"}, "are: x, y"),
+        ({"drop_columns": "z"}, "--drop-columns"),
+    ],
+)
+def test_a_wrong_name_brings_those_of_the_table(
+    values: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    assert words in refusal(table(), tmp_path, **values)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nothing\.csv"):
+        make_data(Hyperparameters(data=tmp_path / "nothing.csv", target="y"))
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp"])
+def test_every_weight_gets_a_gradient(model: Any, tmp_path: Path) -> None:
+    settings = make_settings(houses(), tmp_path, model=model)
+    data = make_data(settings)
+    samples: Any = data.train
+    network, batch = make_model(settings, data.facts), samples.fetch(list(range(20)))
+    for parameter in network.parameters():  # away from the zeros at which training starts
+        torch.nn.init.normal_(parameter, std=0.3)
+    assert network(*batch[0]).shape == (20,)
+    Criterion(settings, data.facts).loss(network, batch).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp"])
+def test_training_starts_at_the_mean_of_the_target(model: Any) -> None:
+    settings = Hyperparameters(model=model)
+    data = make_data(settings)
+    numeric, categories = data.val[0][0]
+    network = make_model(settings, data.facts)
+    prediction = network(numeric[None], categories[None]).item()
+    assert prediction == pytest.approx(data.facts["target_mean"])
+
+
+def test_one_batch_can_be_learned_by_heart(tmp_path: Path) -> None:
+    settings = make_settings(houses(), tmp_path, dropout=0.0)
+    data = make_data(settings)
+    samples: Any = data.train
+    torch.manual_seed(0)
+    network, criterion = make_model(settings, data.facts), Criterion(settings, data.facts)
+    batch = samples.fetch(list(range(16)))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for _ in range(200):
+        loss = criterion.loss(network, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.01
+
+
+def test_gaps_and_extreme_values_give_a_finite_prediction() -> None:
+    settings = Hyperparameters()
+    network = make_model(settings, make_data(settings).facts)
+    rows = torch.tensor([[math.nan], [1e30], [-1e30]]).expand(3, 10)
+    assert network(rows, torch.empty(3, 0, dtype=torch.int64)).isfinite().all()
+
+
+@pytest.mark.parametrize("loss", ["huber", "squared"])
+def test_the_loss_does_not_depend_on_the_unit_of_the_target(loss: Any) -> None:
+    values = []
+    for unit in (1.0, 1000.0):
+        facts = {"target_mean": 5 * unit, "target_std": 2 * unit}
+        criterion = Criterion(Hyperparameters(loss=loss), facts)
+        prediction, target = torch.tensor([4.0, 9.0]) * unit, torch.tensor([5.0, 5.0]) * unit
+        nothing = (torch.empty(2, 0), torch.empty(2, 0))
+        values.append(criterion.loss(Constant(prediction), (nothing, target)).item())
+    assert values[0] == pytest.approx(values[1])
+    assert values[0] == pytest.approx({"squared": 2.125, "huber": 0.8125}[loss])
+
+
+class Constant(torch.nn.Module):
+    """A model that knows its answer."""
+
+    def __init__(self, answer: torch.Tensor) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, *_: torch.Tensor) -> torch.Tensor:
+        return self.answer
+
+
+def test_metrics_are_right_around_a_large_mean_and_for_a_single_row() -> None:
+    criterion = Criterion(Hyperparameters(), {"target_mean": 2000.0, "target_std": 1.0})
+    target = torch.tensor([1999.0, 2000.0, 2001.0])
+    outputs = {"prediction": target + torch.tensor([0.5, 0.0, 0.0]), "target": target}
+    metrics = criterion.metrics()
+    criterion.update(metrics, outputs)
+    values = {name: value.item() for name, value in metrics.compute().items()}
+    assert values == pytest.approx({"r2": 0.875, "rmse": (1 / 12) ** 0.5, "mae": 1 / 6}, rel=1e-4)
+    single = criterion.metrics()
+    criterion.update(single, {name: value[:1] for name, value in outputs.items()})
+    assert math.isnan(single.compute()["r2"])
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp"])
+def test_a_table_of_ones_own_trains_and_predicts_in_its_units(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    houses(300).to_csv("houses.csv", index=False)
+    flags = ["--data", "houses.csv", "--target", "price", "--model", model, "--device", "cpu"]
+    assert main(["train", *flags, "--run", "own", "--epochs", "30", "--no-report"]) == 0
+    assert main(["evaluate", "own", "--device", "cpu"]) == 0
+    metrics = json.loads(Path("runs/own/evaluation.json").read_text())
+    predictions = np.load("runs/own/predictions.npz")
+    assert metrics["r2"] > 0.75
+    assert abs(predictions["prediction"].mean() - predictions["target"].mean()) < 100
+    assert predictions["target"].min() > 1000

@@ -1,0 +1,292 @@
+"""The rendered projects, lived in: trained, judged, killed, resumed, used as their README says."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import CHOICES, Render
+from PIL import Image
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+TASKS = CHOICES["task"]
+PACKAGE = "my_torch_project"
+# One thread computes the same numbers everywhere, and is steady on machines that others use too.
+ENVIRONMENT = os.environ | {
+    "OMP_NUM_THREADS": "1",
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+}
+
+
+def python(project: Path, *arguments: str) -> str:
+    """What a command prints; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=project, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def last_checkpoint(run: Path) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(run / "checkpoints" / "last.pt", weights_only=True)
+    return content
+
+
+@pytest.fixture(scope="session", params=TASKS)
+def trained(request: pytest.FixtureRequest, render: Render, tmp_path_factory: Any) -> Path:
+    """A project that was trained with its defaults and evaluated, once for all tests of a task."""
+    project = render(tmp_path_factory.mktemp("trained"), task=request.param)
+    python(project, "train.py", "--device", "cpu", "--precision", "fp32", "--run", "first")
+    python(project, "-m", PACKAGE, "evaluate", "first", "--device", "cpu")
+    return project
+
+
+def evaluation(project: Path) -> dict[str, float]:
+    metrics: dict[str, float] = json.loads(
+        (project / "runs" / "first" / "evaluation.json").read_text("utf-8")
+    )
+    return metrics
+
+
+# The same split as the project's, for scikit-learn.
+SPLIT = f"""
+import numpy as np
+from {PACKAGE}.datasets import make_data
+from {PACKAGE}.hyperparameters import Hyperparameters
+data = make_data(Hyperparameters())
+arrays = {{}}
+for name in ("train", "test"):
+    part = getattr(data, name)
+    samples = [part[i] for i in range(len(part))]
+    arrays["x_" + name] = np.array([np.r_[x[0].numpy(), x[1].numpy()] for x, _ in samples])
+    arrays["y_" + name] = np.array([float(y) for _, y in samples])
+np.savez("split.npz", **arrays)
+"""
+
+
+def test_the_stated_quality_is_reached(trained: Path) -> None:
+    metrics = evaluation(trained)
+    if "accuracy" in metrics:  # the digits
+        assert metrics["accuracy"] >= 0.97
+    else:  # diabetes: as good as a linear model that was fitted exactly
+        python(trained, "-c", SPLIT)
+        split = np.load(trained / "split.npz")
+        ridge = make_pipeline(StandardScaler(), Ridge()).fit(split["x_train"], split["y_train"])
+        expected = r2_score(split["y_test"], ridge.predict(split["x_test"]))
+        assert metrics["r2"] >= expected - 0.02
+
+
+def test_a_run_leaves_a_report_with_its_figures(trained: Path) -> None:
+    run = trained / "runs" / "first"
+    page = (run / "report.html").read_text("utf-8")
+    figures = list((run / "figures").glob("*.png"))
+    assert len(figures) >= 3
+    assert page.count("data:image/png;base64,") == len(figures)
+    for path in figures:
+        with Image.open(path) as image:
+            assert image.width > 200
+            assert np.asarray(image.convert("L")).std() > 1, f"{path} is blank"
+
+
+def test_best_is_chosen_on_validation_and_evaluated_as_it_was_saved(trained: Path) -> None:
+    run = trained / "runs" / "first"
+    best = torch.load(run / "checkpoints" / "best.pt", weights_only=True)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    row = rows[best["epoch"] - 1]
+    assert {name: row[f"val/{name}"] for name in best["metrics"]} == best["metrics"]
+    predictions = np.load(run / "predictions.npz", allow_pickle=False)
+    assert predictions["loss"].mean() == pytest.approx(best["metrics"]["loss"], rel=1e-4)
+
+
+def test_a_killed_run_goes_on_to_the_same_end(trained: Path) -> None:
+    flags = ["--device", "cpu", "--precision", "fp32", "--no-report", "--run", "killed"]
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *flags],
+        cwd=trained,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+    )
+    metrics = trained / "runs" / "killed" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 3)
+    process.kill()
+    process.wait()
+    python(trained, "train.py", "--resume", "killed", "--no-report", "--device", "cpu")
+    killed, first = (last_checkpoint(trained / "runs" / name) for name in ("killed", "first"))
+    assert killed["progress"] == first["progress"]
+    assert all(torch.equal(killed["model"][key], first["model"][key]) for key in first["model"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal between processes")
+def test_ctrl_c_saves_the_run_and_says_how_to_resume(trained: Path) -> None:
+    flags = ["--device", "cpu", "--epochs", "500", "--no-report", "--run", "interrupted"]
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *flags],
+        cwd=trained,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    metrics = trained / "runs" / "interrupted" / "metrics.jsonl"
+    wait_for(metrics.exists)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "python train.py --resume interrupted" in output
+    assert (trained / "runs" / "interrupted" / "checkpoints" / "last.pt").exists()
+
+
+def test_two_processes_train_as_one(trained: Path) -> None:
+    flags = ["--device", "cpu", "--precision", "fp32", "--no-report", "--epochs", "2"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
+    python(trained, *launcher, "train.py", *flags, "--run", "two")
+    python(trained, "train.py", *flags, "--run", "one")
+    two, one = (last_checkpoint(trained / "runs" / name) for name in ("two", "one"))
+    assert two["progress"]["step"] == one["progress"]["step"]
+    rows = (trained / "runs" / "two" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["epoch"] for row in rows] == [1, 2]
+    python(trained, "-m", PACKAGE, "evaluate", "two", "--device", "cpu")
+
+
+@pytest.mark.parametrize("flags", [("--precision", "bf16"), ("--ema-decay", "0.9", "--compile")])
+def test_other_ways_to_compute_train_too(trained: Path, flags: tuple[str, ...]) -> None:
+    python(trained, "train.py", *flags, "--epochs", "1", "--device", "cpu", "--no-report")
+
+
+def wait_for(happened: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.05)
+
+
+ODD_ANSWERS = {
+    "project_name": "  3D 신경망 \"모델\" 🧠 {x} \\ 'y'  ",
+    "description": 'Sagt "ja"\nund \\nein\\ {y} 🚀 שלום',
+    "author_name": 'O\'Brien "Bob" \\ 김',
+}
+
+
+@pytest.mark.parametrize("odd", [{}, ODD_ANSWERS], ids=["default", "odd answers"])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_project_passes_its_own_tests(
+    render: Render, tmp_path: Path, task: str, odd: dict[str, str]
+) -> None:
+    project = render(tmp_path, task=task, **odd)
+    output = python(project, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert re.search(r"\d+ passed", output)
+
+
+def readme_commands(project: Path) -> list[str]:
+    """The commands of the README that need no installation and no connection."""
+    text = (project / "README.md").read_text("utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    table = re.findall(r"^\| `(python .*?)` \|", text, re.MULTILINE)
+    own = ("python train.py", f"python -m {PACKAGE}", "torchrun ")
+    return [command for command in [*lines, *table] if command.startswith(own)]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_commands_of_the_readme_work_as_written(
+    render: Render, tmp_path: Path, task: str
+) -> None:
+    project = render(tmp_path, task=task)
+    commands = readme_commands(project)
+    assert len(commands) >= 8
+    make_data_of_the_readme(project)
+    environment = ENVIRONMENT | {"TORCH_HOME": str(weights_of_a_resnet18(tmp_path))}
+    runs = project / "runs"
+    for command in sorted(commands, key=lambda text: "NAME" in text or "--resume" in text):
+        typed = command.replace("NAME", next(runs.iterdir()).name if runs.exists() else "")
+        done = subprocess.run(
+            typed.split(), cwd=project, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{typed}\n{done.stdout}{done.stderr}"
+
+
+def make_data_of_the_readme(project: Path) -> None:
+    """The user's own data that the README speaks of."""
+    generator = np.random.default_rng(0)
+    for name, brightness in (("cat", 200), ("dog", 60)):
+        (project / "data" / name).mkdir(parents=True)
+        for number in range(8):
+            pixels = generator.integers(
+                brightness - 50, brightness + 50, (40, 50, 3), dtype=np.uint8
+            )
+            Image.fromarray(pixels).save(project / "data" / name / f"{number}.jpg")
+    sizes = generator.uniform(30, 200, 100)
+    rows = [f"{size:.0f},{'NS'[i % 2]},{size * 3:.0f}" for i, size in enumerate(sizes)]
+    (project / "houses.csv").write_text("\n".join(["size,side,price", *rows]), encoding="utf-8")
+
+
+def weights_of_a_resnet18(folder: Path) -> Path:
+    """A folder in which torchvision finds weights as if it had downloaded them."""
+    from torchvision.models import ResNet18_Weights, resnet18
+
+    name = Path(ResNet18_Weights.DEFAULT.url).name
+    (folder / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(resnet18().state_dict(), folder / "hub" / "checkpoints" / name)
+    return folder
+
+
+def test_every_model_of_torchvision_gets_a_new_head(rendered: Render) -> None:
+    program = f"""
+import torch
+from torchvision import models
+from {PACKAGE}.hyperparameters import Hyperparameters
+from {PACKAGE}.models import make_model
+from {PACKAGE}.pretrained import preprocessing
+for name in models.list_models(module=models):
+    if name.startswith("regnet_") and name != "regnet_y_400mf":
+        continue  # one builder makes them all, and cannot on the meta device
+    settings = Hyperparameters(model=name)
+    size = preprocessing(settings).crop_size
+    facts = dict(classes=["a", "b", "c"], channels=1, image_size=size, mean=[0.5], std=[0.2])
+    with torch.device("cpu" if name.startswith("regnet_") else "meta"):
+        logits = make_model(settings, facts)(torch.rand(2, 1, size, size))
+    assert logits.shape == (2, 3), name
+"""
+    python(rendered(task="image_classification"), "-B", "-c", program)
+
+
+def test_start_is_quick_because_help_imports_no_torch(rendered: Render) -> None:
+    program = f"import sys, {PACKAGE}.__main__ as m; m.main(['train', '--epochs', '0']); "
+    python(
+        rendered(), "-B", "-c", program + "assert not {'torch', 'matplotlib'} & set(sys.modules)"
+    )
+
+
+def test_a_missing_package_is_a_sentence_with_the_remedy(rendered: Render) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-B", "train.py"], cwd=rendered(), capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "pip install -r requirements-torch.txt" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nothing_is_left_of_a_run_that_could_not_begin(rendered: Render, tmp_path: Path) -> None:
+    project = shutil.copytree(rendered(), tmp_path / "project")
+    done = subprocess.run(
+        [sys.executable, "train.py", "--data", "nowhere"],
+        cwd=project,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr and "Traceback" not in done.stderr
+    assert not list((project / "runs").glob("*"))
