@@ -207,6 +207,8 @@ def test_the_commands_of_the_readme_work_as_written(
     commands = readme_commands(project)
     assert len(commands) >= 8
     make_data_of_the_readme(project)
+    with (project / "device.toml").open("a") as file:  # a flag that is typed is above this
+        file.write("epochs = 1\n")
     environment = ENVIRONMENT | {"TORCH_HOME": str(weights_of_a_resnet18(tmp_path))}
     runs = project / "runs"
     for command in sorted(commands, key=lambda text: "NAME" in text or "--resume" in text):

@@ -6,7 +6,11 @@ from torch import nn
 from {{ cookiecutter.__package }}.distributed import World
 from {{ cookiecutter.__package }}.errors import UserError
 from {{ cookiecutter.__package }}.loaders import split
-from {{ cookiecutter.__package }}.optimizer import WeightAverage, make_optimizer, make_schedule
+from {{ cookiecutter.__package }}.optimizer import (
+    WeightAverage,
+    make_optimizer,
+    make_schedule,
+)
 from {{ cookiecutter.__package }}.sampling import StepSampler
 from {{ cookiecutter.__package }}.settings import CommonHyperparameters
 from {{ cookiecutter.__package }}.utils import mix_seed
