@@ -1,9 +1,10 @@
 """Which samples form a step, and how the weights are moved by it."""
 
 import pytest
+import torch
 from torch import nn
 
-from {{ cookiecutter.__package }}.distributed import World
+from {{ cookiecutter.__package }}.distributed import World, share_batch_norms
 from {{ cookiecutter.__package }}.errors import UserError
 from {{ cookiecutter.__package }}.loaders import split
 from {{ cookiecutter.__package }}.optimizer import (
@@ -45,6 +46,14 @@ def test_every_epoch_has_another_order_and_no_sample_twice() -> None:
     )
     assert first != second
     assert len(set.union(*first)) == 96
+
+
+def test_batch_norms_are_shared_by_the_processes_of_several_gpus() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    shared = share_batch_norms(model, torch.device("cuda"), World(0, 2))
+    assert isinstance(shared[1], nn.SyncBatchNorm)  # type: ignore[index]
+    assert shared.state_dict().keys() == model.state_dict().keys()
+    assert share_batch_norms(model, torch.device("cpu"), World(0, 2)) is model
 
 
 def test_an_epoch_can_be_entered_in_its_middle() -> None:

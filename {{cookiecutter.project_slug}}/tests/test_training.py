@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from {{ cookiecutter.__package }} import train as training
 from {{ cookiecutter.__package }}.__main__ import main
+from {{ cookiecutter.__package }}.datasets import make_data
+from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 
 
 def after_step(number: int, do: Callable[[], None]) -> Callable[..., Tensor]:
@@ -69,6 +72,13 @@ def test_the_number_of_workers_changes_nothing(train: Train, trained: Path) -> N
     run = train("workers", "--num-workers", "2")
     assert rows(run) == rows(trained)
     assert same(weights(run), weights(trained))
+
+
+def test_data_can_be_sent_to_worker_processes() -> None:
+    data = make_data(Hyperparameters())
+    copy = pickle.loads(pickle.dumps(data))
+    assert copy.facts == data.facts
+    assert copy.val.describe(3) == data.val.describe(3)
 
 
 def test_another_seed_gives_other_weights(train: Train, trained: Path) -> None:

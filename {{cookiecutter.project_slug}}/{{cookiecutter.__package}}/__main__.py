@@ -1,6 +1,7 @@
 """Entry to the commands: ``python -m PACKAGE COMMAND --help``. Each imports only what it needs."""
 
 import difflib
+import os
 import sys
 from collections.abc import Callable
 
@@ -18,6 +19,9 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    # Threads that spin while they wait make a step many times slower when another program takes
+    # one of the cores; torch reads this when it is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
         return 0 if argv else 2

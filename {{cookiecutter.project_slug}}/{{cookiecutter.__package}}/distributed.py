@@ -55,6 +55,14 @@ def group(backend: str) -> Iterator[World]:
         torch.distributed.destroy_process_group()
 
 
+def share_batch_norms(model: nn.Module, device: torch.device, world: World) -> nn.Module:
+    """Let batch norms see the whole batch, not this process's share; torch can on CUDA only."""
+    if world.size == 1 or device.type != "cuda":
+        return model
+    shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return shared
+
+
 def wrap(model: nn.Module, device: torch.device, world: World) -> nn.Module:
     """The model whose gradients are averaged over all processes."""
     if world.size == 1:

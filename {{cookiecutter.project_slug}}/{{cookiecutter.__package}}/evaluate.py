@@ -1,6 +1,7 @@
 """Judge a model: its metrics on a set of samples, and what it said of each of them."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def autocast(runtime: Runtime) -> torch.autocast:
 
 def is_better(value: float, best: float | None, name: str, criterion: Criterion) -> bool:
     """Whether ``value`` of the metric ``name`` is better than the best so far."""
-    if best is None:
+    if best is None or math.isnan(best):
         return True
     upwards = name != "loss" and bool(criterion.metrics()[name].higher_is_better)
     return value > best if upwards else value < best

@@ -1,6 +1,7 @@
 """The folder of a run: its name, its records, and how to find it again."""
 
 import json
+import math
 import platform
 import re
 import shutil
@@ -168,6 +169,10 @@ def keep_metrics(run: Path, last_epoch: int) -> None:
 
 
 def add_metrics(run: Path, row: dict[str, Any]) -> None:
-    """Append one row."""
+    """Append one row; JSON has no word for a number that is not finite but null."""
+    finite = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+        file.write(json.dumps(finite) + "\n")

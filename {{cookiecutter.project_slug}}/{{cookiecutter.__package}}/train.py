@@ -82,6 +82,7 @@ def make_state(job: Job, steps_per_epoch: int) -> State:
     settings, runtime = job.settings, job.runtime
     seed_torch(mix_seed(settings.seed), runtime.device)
     model = make_model(settings, job.data.facts)
+    model = distributed.share_batch_norms(model, runtime.device, job.world)
     place(model, runtime)
     optimizer = make_optimizer(model, settings)
     return State(

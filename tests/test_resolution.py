@@ -1,0 +1,262 @@
+"""What real uv and real pip install of a project's torch build, from an index of empty wheels."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CHOICES, PROJECT, Render
+from uv import find_uv_bin
+from wheels import Index, make_certificate, served, torch_index
+from worlds import load_modules
+
+ADDRESS = "https://download.pytorch.org"
+BUILDS = ["pypi", "cpu", "cu126", "cu130", "cu132", "rocm7.2"]
+# uv's name of the platform: the ending of its wheels' names
+PLATFORMS = {
+    "x86_64-unknown-linux-gnu": "x86_64.whl",
+    "aarch64-unknown-linux-gnu": "aarch64.whl",
+    "x86_64-pc-windows-msvc": "win_amd64.whl",
+    "aarch64-apple-darwin": "macosx_14_0_arm64.whl",
+}
+Environment = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def index() -> Index:
+    lists = [PROJECT / "pyproject.toml", *PROJECT.parent.glob("templates/*/dependencies.txt")]
+    text = "".join(path.read_text("utf-8") for path in lists)
+    return torch_index(re.findall(r'^ +"([\w-]+>=[\d.,<]+)"', text, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def server(index: Index) -> Iterator[str]:
+    with served(index) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def environment(server: str, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """Nothing of this machine's settings, no registry but ours."""
+    home = str(tmp_path_factory.mktemp("home"))
+    ours = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.upper().startswith(("PIP_", "UV_", "VIRTUAL_ENV", "CONDA"))
+        and not key.lower().endswith("_proxy")
+    }
+    return ours | {
+        **dict.fromkeys(("HOME", "USERPROFILE", "APPDATA", "XDG_CONFIG_HOME"), home),
+        **{"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": f"{server}/simple", "NO_PROXY": "*"},
+        **{"UV_CACHE_DIR": f"{home}/cache", "UV_DEFAULT_INDEX": f"{server}/simple"},
+        **{"UV_PYTHON": sys.executable, "UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"},
+    }
+
+
+Project = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def project(render: Render, server: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """`project(build)`: with that build, whose index is ours; tests share it."""
+
+    @cache
+    def make(build: str, task: str = "image_classification") -> Path:
+        offered = build in CHOICES["torch_build"]
+        answers = {"torch_build": build if offered else "pypi", "task": task}
+        folder = render(tmp_path_factory.mktemp("resolved"), **answers)
+        if not offered:
+            modules = load_modules(folder)
+            assert modules.torch_build.write_torch_build(folder, f"{ADDRESS}/whl/{build}")
+        for name in ("pyproject.toml", "requirements-torch.txt"):
+            text = (folder / name).read_text("utf-8").replace(ADDRESS, server)
+            (folder / name).write_text(text, "utf-8")
+        return folder
+
+    return make
+
+
+def run(folder: Path, environment: Environment, *command: str) -> str:
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+Locked = tuple[Path, list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def locked(project: Project, environment: Environment) -> Callable[[str], Locked]:
+    """`locked(build)`: the project and the packages in its uv.lock."""
+
+    @cache
+    def lock(build: str) -> Locked:
+        folder = project(build)
+        run(folder, environment, find_uv_bin(), "lock", "--no-progress")
+        return folder, tomllib.loads((folder / "uv.lock").read_text("utf-8"))["package"]
+
+    return lock
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("build", BUILDS)
+def test_uv_takes_the_build_on_every_platform(
+    build: str, platform: str, locked: Callable[[str], Locked], environment: Environment, server: str
+) -> None:
+    folder, packages = locked(build)
+    options = ["--frozen", "--python-platform", platform]
+    tree = run(folder, environment, find_uv_bin(), "tree", *options)
+    has_own = platform.endswith("linux-gnu") or platform.startswith("x86_64")
+    if build == "rocm7.2":
+        has_own = platform.startswith("x86_64-unknown")
+    if build == "pypi":
+        has_own = False
+    place = f"{server}/whl/{build}" if has_own else f"{server}/simple"
+    for name, version in (("torch", "2.14.1"), ("torchvision", "0.29.2")):
+        (chosen,) = set(re.findall(rf"\b{name} v(\S+)", tree))
+        assert chosen == version + (f"+{build}" if has_own else "")
+        (package,) = (p for p in packages if (p["name"], p["version"]) == (name, chosen))
+        assert package["source"] == {"registry": place}
+        assert any(wheel["url"].endswith(PLATFORMS[platform]) for wheel in package["wheels"])
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_nothing_is_newer_than_its_bound(build: str, locked: Callable[[str], Locked]) -> None:
+    folder, packages = locked(build)
+    settings = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+    wanted = settings["project"]["dependencies"] + settings["dependency-groups"]["dev"]
+    bounds = dict(re.findall(r"^([\w-]+)>=.*,<([\d.]+)", "\n".join(wanted), re.MULTILINE))
+    assert len(bounds) >= len(wanted) - 1  # AMD's Triton has a marker behind its bound
+    for package in packages:
+        if package["name"] in bounds:
+            assert numbers(package["version"]) < numbers(bounds[package["name"]])
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.partition("+")[0].split(".")))
+
+
+def pip(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="a Mac's torch is not in these indexes")
+@pytest.mark.parametrize("task", CHOICES["task"])
+@pytest.mark.parametrize("build", BUILDS[:-1])
+def test_pip_takes_the_build(
+    build: str, task: str, project: Project, environment: Environment, server: str
+) -> None:
+    options = ["--dry-run", "--quiet", "--ignore-installed", "--only-binary", ":all:"]
+    options += ["--report", "-", "-r", "requirements-torch.txt"]
+    report = json.loads(run(project(build, task), environment, *pip("install", *options)))
+    taken = {item["metadata"]["name"]: item for item in report["install"]}
+    expected = {"torch": "2.14.1", "torchvision": "0.29.1"}
+    assert ("torchvision" in taken) == (task == "image_classification")
+    for name in expected.keys() & taken.keys():
+        local = "" if build == "pypi" else f"+{build}"
+        assert taken[name]["metadata"]["version"] == expected[name] + local
+        place = "simple" if build == "pypi" else f"whl/{build}"
+        assert taken[name]["download_info"]["url"].startswith(f"{server}/{place}/")
+
+
+# --- a team in which not everybody has a GPU ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def team(
+    index: Index, environment: Environment, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Environment]:
+    """An environment in which https://download.pytorch.org is our index."""
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl")
+    certificate = make_certificate(tmp_path_factory.mktemp("certificates"))
+    authority = str(certificate.with_name("authority.pem"))
+    certificates = dict.fromkeys(("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"), authority)
+    with served(index, certificate) as proxy:
+        ours = environment | certificates | {"HTTPS_PROXY": proxy, "NO_PROXY": "127.0.0.1"}
+        del ours["UV_PYTHON"]  # uv pip would install into it
+        yield ours
+
+
+def commands(folder: Path, first: str) -> list[list[str]]:
+    """The commands of the README's block that begins with ``first``."""
+    text = (folder / "README.md").read_text("utf-8").partition("\n## The machine\n")[2]
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    (block,) = (block for block in blocks if block.startswith(first))
+    return [shlex.split(line, comments=True) for line in block.splitlines()]
+
+
+def copy_of(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "project"))
+
+
+def scripts(environment: Path) -> Path:
+    return environment / ("Scripts" if sys.platform == "win32" else "bin")
+
+
+VERSIONS = """
+from importlib.metadata import version
+print(version("torch"), version("torchvision"), version("tyro"))
+"""
+CPU_LOCAL = "" if sys.platform == "darwin" else "+cpu"
+
+
+@pytest.mark.parametrize("build", ["pypi", "cu126", "cpu"])
+def test_colleague_without_a_gpu_installs_the_small_build_with_uv(
+    build: str, project: Project, team: Environment, tmp_path: Path, index: Index
+) -> None:
+    folder = copy_of(project(build), tmp_path)
+    *installing, (export, variable) = commands(folder, "uv venv")
+    for command in installing:
+        assert command[0] == "uv"
+        python = ["--python", sys.executable] * (command[1] == "venv")
+        run(folder, team, find_uv_bin(), *command[1:], *python)
+    assert export == "export"
+    no_sync = dict([variable.split("=")])
+    seen = run(folder, team | no_sync, find_uv_bin(), "run", "python", "-c", VERSIONS)
+    assert seen.split()[:2] == [f"2.14.1{CPU_LOCAL}", f"0.29.2{CPU_LOCAL}"]
+    assert index.strangers == []
+
+
+@pytest.mark.parametrize(
+    ("first", "local"),
+    [
+        ("python -m pip install --index-url", CPU_LOCAL),
+        ("python -m pip install -r", "+cu126"),
+    ],
+    ids=["small build", "project's build"],
+)
+def test_pip_does_not_replace_the_build_that_was_installed_first(
+    first: str, local: str, project: Project, team: Environment, tmp_path: Path
+) -> None:
+    if local == "+cu126" and sys.platform == "darwin":
+        pytest.skip("a Mac's torch is not in this index")
+    folder = copy_of(project("cu126"), tmp_path)
+    venv.create(folder / ".venv")
+    python = str(scripts(folder / ".venv") / "python")
+    for command in commands(folder, first):
+        assert command[:3] == ["python", "-m", "pip"]
+        run(folder, team, *pip("--python", python, *command[3:]))
+    seen = run(folder, team, python, "-c", VERSIONS).split()
+    assert seen[:2] == [f"2.14.1{local}", f"0.29.1{local}"]
+    assert len(seen) == 3
+
+
+def test_readme_names_the_versions_that_are_pinned(project: Project) -> None:
+    for task in CHOICES["task"]:
+        folder = project("pypi", task)
+        pins = (folder / "requirements-torch.txt").read_text("utf-8").splitlines()
+        (install, _) = commands(folder, "python -m pip install --index-url")
+        assert install[6:] == [pin for pin in pins if "==" in pin]
