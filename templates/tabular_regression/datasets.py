@@ -57,6 +57,11 @@ def make_data(settings: Hyperparameters) -> Data:
             f"Which column of {train.name} is to be predicted? Type --target with one of: {listed}."
         )
     target = train.find(settings.target or DIABETES[-1], "--target")
+    if not _is_numeric(train.frame[target]):
+        raise UserError(
+            f"The column {target!r} of {train.name} holds texts, and a target must be numbers. "
+            "Type --target with another column, or write the values as numbers."
+        )
     dropped, as_names = (
         {train.find(name, flag) for name in split_names(text)}
         for text, flag in (

@@ -63,7 +63,7 @@ class Table:
                 raise UserError(
                     f"{self.name}, row {row}, column {column!r}: {str(cells[row])!r} {problem} "
                     f"(in {wrong.sum()} of {len(cells)} rows). Correct it, or empty the cell if "
-                    "the value is unknown."
+                    "the value is unknown, or remove the row."
                 )
         return np.asarray(values)
 

@@ -22,11 +22,14 @@ class World:
         """Whether this process writes files and prints."""
         return self.rank == 0
 
-    def any(self, wish: bool) -> bool:
-        """Whether any process has the wish; all get the same answer."""
+    def agrees(self, wish: bool, step: int) -> bool:
+        """Whether any process has the wish; all get the same answer.
+
+        Several processes exchange it in every tenth step only, for each exchange waits for all.
+        """
         if self.size == 1:
             return wish
-        return any(self.gather(wish))
+        return step % 10 == 0 and any(self.gather(wish))
 
     def gather(self, value: Any) -> list[Any]:
         """Everyone's ``value``, by rank."""

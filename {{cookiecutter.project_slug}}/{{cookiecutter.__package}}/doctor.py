@@ -197,12 +197,12 @@ def check_gpu(found: Found) -> Iterator[Check]:
     """Whether torch can use the GPU that is here."""
     import torch
 
-    from .runtime import cuda_problem, mps_problem
+    from .capabilities import cuda_problem, device_problem
 
     if hangs(found):
         return
     if found.kind == "mps":
-        problem = mps_problem()
+        problem = device_problem("mps")
         yield Check("gpu", "broken" if problem else "ok", problem or "torch can use it", "")
     elif found.gpus:
         problem = cuda_problem()
@@ -243,7 +243,7 @@ def chosen_device(found: Found) -> "torch.device":
     """Where a run without flags would compute; torch must not touch a driver that hangs."""
     import torch
 
-    from .runtime import best_device
+    from .capabilities import best_device
 
     return torch.device("cpu") if hangs(found) else best_device()
 
@@ -272,7 +272,7 @@ def check_arithmetic(device: "torch.device") -> Check:
 
 def check_precision(device: "torch.device") -> Check:
     """Which precisions the device is made for."""
-    from .runtime import precision_problem
+    from .capabilities import precision_problem
 
     good = [name for name in ("fp32", "bf16", "fp16") if precision_problem(device, name)[0] is None]
     return Check("precision", "ok", f"{', '.join(good)} on {device}")
@@ -280,7 +280,7 @@ def check_precision(device: "torch.device") -> Check:
 
 def check_compile(device: "torch.device") -> Check:
     """Whether --compile can work."""
-    from .runtime import compile_problem
+    from .capabilities import compile_problem
 
     problem = compile_problem(device)
     if problem is None:

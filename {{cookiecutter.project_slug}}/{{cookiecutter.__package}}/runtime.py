@@ -4,17 +4,21 @@ A value that nobody typed is a preference: what the machine cannot do falls back
 A flag is a command: what cannot be done is an error with the remedy.
 """
 
-import importlib.util
 import os
-import platform
-import re
-import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from .device import detect
+from .capabilities import (
+    best_device,
+    compile_problem,
+    device_name,
+    device_problem,
+    distributed_backend,
+    precision_problem,
+    usable_gpus,
+)
 from .errors import UserError
 from .machine import usable_cpus
 
@@ -28,9 +32,9 @@ class Settings(Protocol):
     """The hyperparameters that are about the machine."""
 
     @property
-    def device(self) -> Literal["auto", "cuda", "mps", "cpu"]: ...
+    def device(self) -> str: ...
     @property
-    def precision(self) -> Literal["fp32", "bf16", "fp16"]: ...
+    def precision(self) -> str: ...
     @property
     def num_workers(self) -> int: ...
     @property
@@ -53,13 +57,28 @@ class Runtime:
     workers_typed: bool
     channels_last: bool
     compile: bool
+    compile_typed: bool
     pin_memory: bool
     backend: str
-    """For torch.distributed: nccl or gloo."""
+    """For torch.distributed: nccl, xccl or gloo."""
     name: str
     """Of the GPU or the CPU."""
     notes: list[str] = field(default_factory=list)
     """What was wished for and is not done, one sentence each, for the user."""
+
+    def place(self, model: "torch.nn.Module") -> None:
+        """Move the model to the device, in the memory layout that the run has."""
+        import torch
+
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        model.to(self.device).to(memory_format=layout)
+
+    def autocast(self) -> "torch.autocast":
+        """Automatic mixed precision as the run has it; does nothing in fp32."""
+        import torch
+
+        dtype = self.autocast_dtype
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def prepare(settings: Settings, typed: frozenset[str]) -> Runtime:
@@ -86,11 +105,52 @@ def prepare(settings: Settings, typed: frozenset[str]) -> Runtime:
         workers_typed="num_workers" in typed,
         channels_last=settings.channels_last,
         compile=settings.compile and _can_compile(device, wishes),
-        pin_memory=device.type == "cuda",
-        backend="nccl" if device.type == "cuda" and _has_nccl() else "gloo",
+        compile_typed="compile" in typed,
+        pin_memory=device.type in ("cuda", "xpu"),
+        backend=distributed_backend(device),
         name=device_name(device),
         notes=wishes.notes,
     )
+
+
+def compile_model(model: "torch.nn.Module", runtime: Runtime) -> None:
+    """Compile the model, if the run wants it; a model that cannot be compiled works as it is.
+
+    Compilers fail in many ways, most of them only when the model is first called. If the same call
+    succeeds without compiling, then compiling was at fault, and is left out from there on.
+
+    Raises:
+        UserError: at such a call, if the user typed ``--compile``.
+    """
+    if not runtime.compile:
+        return
+    try:
+        model.compile()
+    except RuntimeError as error:  # a Python that torch.compile does not know
+        _report_failed_compile(error, runtime)
+        return
+    compiled = model._compiled_call_impl
+    assert compiled is not None
+
+    def call(*inputs: Any, **named: Any) -> Any:
+        try:
+            return compiled(*inputs, **named)
+        except Exception as error:
+            model._compiled_call_impl = None
+            result = model(*inputs, **named)
+            _report_failed_compile(error, runtime)
+            return result
+
+    model._compiled_call_impl = call
+
+
+def _report_failed_compile(error: Exception, runtime: Runtime) -> None:
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason")
+    problem = f"torch.compile failed ({type(error).__name__}: {reason[:200]})."
+    if runtime.compile_typed:
+        raise UserError(f"{problem} Leave out `--compile`.") from error
+    if os.environ.get("RANK", "0") == "0":
+        print(f"Warning: {problem} Going on without compiling.", file=sys.stderr)
 
 
 class Wishes:
@@ -114,85 +174,32 @@ def _device(wish: str, wishes: Wishes) -> "torch.device":
 
     if wish == "cpu":
         return torch.device("cpu")
-    problem = {"cuda": cuda_problem, "mps": mps_problem}[wish]() if wish != "auto" else None
+    problem = device_problem(wish) if wish != "auto" else None
     if problem is None and wish != "auto":
-        return _own_gpu() if wish == "cuda" else torch.device(wish)
+        return _own_gpu(torch.device(wish))
     device = best_device()
     if problem is not None:
         wishes.other_device = True
         remedy = f"Type {DOCTOR} to see what would help, or use `--device {device.type}`."
         instead = f"Using {device.type} with its plain settings; {DOCTOR} says more."
         wishes.refuse("device", problem, instead=instead, remedy=remedy)
-    return _own_gpu() if device.type == "cuda" else device
+    return _own_gpu(device)
 
 
-def best_device() -> "torch.device":
-    """The GPU, if torch can use it; else the CPU."""
-    import torch
-
-    if torch.cuda.is_available() and cuda_problem() is None:
-        return torch.device("cuda", 0)
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def cuda_problem() -> str | None:
-    """Why torch cannot compute on an NVIDIA or AMD GPU here, in a sentence; None if it can."""
-    import torch
-
-    if not torch.cuda.is_available():
-        built = torch.version.cuda or torch.version.hip
-        why = "finds no GPU that it can use" if built else "is a build without CUDA"
-        return f"torch {torch.__version__} {why} (this machine: {detect().summary()})."
-    capability, architectures = torch.cuda.get_device_capability(), torch.cuda.get_arch_list()
-    if torch.version.hip is None and not has_kernels(capability, architectures):
-        name, (major, minor) = torch.cuda.get_device_name(), capability
-        return (
-            f"torch {torch.__version__} has no kernels for {name} (compute capability "
-            f"{major}.{minor}; it has {' '.join(architectures)})."
-        )
-    return None
-
-
-def has_kernels(capability: tuple[int, int], architectures: Iterable[str]) -> bool:
-    """Whether code for one of ``architectures`` (sm_86, compute_90 ...) runs on this GPU.
-
-    Compiled code (sm) runs on the same major version and any higher minor one; PTX (compute) is
-    translated for everything newer.
-    """
-    for architecture in architectures:
-        match = re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", architecture)
-        if match is None:
-            continue
-        built = int(match[2]), int(match[3])
-        if match[1] == "sm" and built[0] == capability[0] and built[1] <= capability[1]:
-            return True
-        if match[1] == "compute" and built <= capability:
-            return True
-    return False
-
-
-def mps_problem() -> str | None:
-    """Why torch cannot compute on an Apple GPU here; None if it can."""
-    import torch
-
-    if torch.backends.mps.is_available():
-        return None
-    return f"torch {torch.__version__} finds no Apple GPU (this machine: {detect().summary()})."
-
-
-def _own_gpu() -> "torch.device":
+def _own_gpu(device: "torch.device") -> "torch.device":
     """This process's GPU: under torchrun every process of a machine has its own."""
     import torch
 
-    index, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    if index >= count:
+    if device.type not in ("cuda", "xpu"):
+        return device
+    gpus, number = usable_gpus(device.type), int(os.environ.get("LOCAL_RANK", "0"))
+    if number >= len(gpus):
         raise UserError(
-            f"torchrun started more processes than the {count} GPUs that are visible here. "
-            f"Use `--nproc-per-node {count}`, or `--device cpu`."
+            f"torchrun started more processes than the {len(gpus)} GPUs that torch can use here. "
+            f"Use `--nproc-per-node {len(gpus)}`, or `--device cpu`."
         )
-    device = torch.device("cuda", index)
-    torch.cuda.set_device(device)
-    return device
+    torch.get_device_module(device.type).set_device(gpus[number])
+    return torch.device(device.type, gpus[number])
 
 
 def _precision(device: "torch.device", wish: str, wishes: Wishes) -> str:
@@ -208,30 +215,6 @@ def _precision(device: "torch.device", wish: str, wishes: Wishes) -> str:
         remedy=f"Use `--precision {better}`.",
     )
     return better
-
-
-def precision_problem(device: "torch.device", wish: str) -> tuple[str | None, str]:
-    """What is wrong with ``wish`` on this device (None: nothing), and the precision to take."""
-    import torch
-
-    if wish == "fp16" and device.type == "cpu":
-        return "The CPU cannot train in fp16.", "fp32"
-    if wish == "bf16" and device.type == "cpu" and not _cpu_has_bf16():
-        return "This CPU has no bf16 arithmetic; bf16 would only be slower.", "fp32"
-    real = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if wish == "bf16" and not real:
-        better = "fp16" if torch.cuda.get_device_capability(device) >= (7, 0) else "fp32"
-        return f"{torch.cuda.get_device_name(device)} has no bf16 arithmetic.", better
-    if wish == "bf16" and device.type == "mps" and not torch.backends.mps.is_macos_or_newer(14, 0):
-        return "bf16 needs macOS 14 or newer.", "fp32"
-    return None, wish
-
-
-def _cpu_has_bf16() -> bool:
-    import torch
-
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16", "arm_bf16"))
 
 
 def _set_tf32(device: "torch.device", wish: bool, wishes: Wishes) -> None:
@@ -261,35 +244,3 @@ def _can_compile(device: "torch.device", wishes: Wishes) -> bool:
     remedy = "Install it, or leave out `--compile`."
     wishes.refuse("compile", problem, instead="Going on without compiling.", remedy=remedy)
     return False
-
-
-def compile_problem(device: "torch.device") -> str | None:
-    """Why torch.compile would fail on this device, in a sentence; None if nothing is known."""
-    import torch
-
-    if device.type == "cuda":
-        if torch.cuda.get_device_capability(device)[0] < 7:
-            return f"torch.compile does not support {torch.cuda.get_device_name(device)}."
-        if importlib.util.find_spec("triton") is None:
-            return "torch.compile needs the package triton for GPUs, which is not installed."
-    compilers = ["cl"] if sys.platform == "win32" else ["c++", "g++", "clang++", "clang", "gcc"]
-    if not any(map(shutil.which, [os.environ.get("CXX") or "c++", *compilers])):
-        return "torch.compile needs a C++ compiler (such as g++), and there is none here."
-    return None
-
-
-def _has_nccl() -> bool:
-    import torch
-
-    return torch.distributed.is_available() and torch.distributed.is_nccl_available()
-
-
-def device_name(device: "torch.device") -> str:
-    """Name of the GPU, or of the CPU."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpu = str(torch.cpu.get_capabilities().get("cpu_name") or platform.processor())
-    cpu = cpu or platform.machine()
-    return f"{cpu} GPU" if device.type == "mps" else cpu

@@ -131,7 +131,7 @@ def train_epoch(
         progress.step_in_epoch += 1
         if len(losses) == LOSSES_AT_ONCE:
             collect(losses, progress)
-        if job.world.any(stop.received is not None):
+        if job.world.agrees(stop.received is not None, progress.step):
             collect(losses, progress)
             save(job, state)
             raise Stopped(stop.received or 0)
