@@ -16,6 +16,8 @@ Batch = tuple[Tensor, Tensor]
 class Criterion:
     """Cross-entropy with label smoothing."""
 
+    LOWER_IS_BETTER = frozenset({"loss"})
+
     def __init__(self, settings: Hyperparameters, facts: dict[str, Any]) -> None:
         self.label_smoothing = settings.label_smoothing
         self.num_classes = len(facts["classes"])
@@ -30,7 +32,7 @@ class Criterion:
     def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """What the metrics and figures need of each sample of a batch: (N, ...) each.
 
-        "loss" is always there; the rest is kept for the figures.
+        "loss" is always there; what does not begin with "_" is kept for the figures.
         """
         images, classes = batch
         logits = model(images).float()
@@ -38,7 +40,7 @@ class Criterion:
         return {"logits": logits, "target": classes, "loss": loss}
 
     def metrics(self) -> MetricCollection:
-        """Fresh metrics; ``higher_is_better`` of each says which way is up."""
+        """Fresh metrics."""
         return MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(

@@ -20,6 +20,8 @@ class Criterion:
     the mean of the target has a squared loss of 1.
     """
 
+    LOWER_IS_BETTER = frozenset({"loss", "mae", "rmse"})
+
     def __init__(self, settings: Hyperparameters, facts: dict[str, Any]) -> None:
         self.delta = settings.huber_delta if settings.loss == "huber" else None
         self.mean = facts["target_mean"]
@@ -48,7 +50,7 @@ class Criterion:
         return functional.huber_loss(error, zero, reduction="none", delta=self.delta)
 
     def metrics(self) -> MetricCollection:
-        """Fresh metrics; ``higher_is_better`` of each says which way is up."""
+        """Fresh metrics."""
         return MetricCollection(
             {"r2": R2(), "rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError()}
         )

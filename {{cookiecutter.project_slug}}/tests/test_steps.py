@@ -63,6 +63,17 @@ def test_an_epoch_can_be_entered_in_its_middle() -> None:
     assert list(sampler) == whole[5:]
 
 
+def test_samples_of_like_length_come_together_in_an_order_that_the_seed_gives() -> None:
+    lengths = [(7 * index) % 100 for index in range(1000)]
+    settings = CommonHyperparameters(batch_size=10)
+    sampler = StepSampler(1000, settings, World(), lengths)
+    batches = [[lengths[index] for _, index in keys] for keys in sampler]
+    assert sum(max(batch) - min(batch) for batch in batches) / len(batches) < 5
+    assert sorted(length for batch in batches for length in batch) == sorted(lengths)
+    assert batches != sorted(batches)
+    assert [[lengths[index] for _, index in keys] for keys in sampler] == batches
+
+
 def test_a_set_smaller_than_the_batch_is_one_step() -> None:
     sampler = StepSampler(5, CommonHyperparameters(batch_size=64), World())
     assert [len(keys) for keys in sampler] == [5]

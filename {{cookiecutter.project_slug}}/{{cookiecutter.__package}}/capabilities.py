@@ -32,8 +32,7 @@ def device_problem(kind: str) -> str | None:
 
     if kind == "cuda":
         return cuda_problem()
-    available = {"mps": torch.backends.mps.is_available, "xpu": torch.xpu.is_available}[kind]
-    if available():
+    if torch.backends.mps.is_available() if kind == "mps" else torch.xpu.is_available():
         return None
     maker = {"mps": "Apple", "xpu": "Intel"}[kind]
     return f"torch {torch.__version__} finds no {maker} GPU (this machine: {detect().summary()})."

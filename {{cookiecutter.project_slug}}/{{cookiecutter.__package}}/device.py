@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from . import gpus
+from . import gpus, linux_files
 from .gpus import LIMIT, SHORT_LIMIT, Gpu
 from .machine import Machine
 from .torch_build import BUILDS, OFFERED, version_numbers
 
-Kind = Literal["cuda", "rocm", "mps", "cpu"]
+Kind = Literal["cuda", "rocm", "mps", "xpu", "cpu"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Found:
     cuda: str | None = None
     """The newest CUDA that the driver speaks."""
     source: str = ""
-    """Who said so: NVML, nvidia-smi, libcuda, device nodes, KFD, macOS."""
+    """Who said so: NVML, nvidia-smi, libcuda, device nodes, KFD, PCI, macOS."""
     certain: bool = True
     """False where only signs of a GPU were seen."""
     cpus: int = 1
@@ -73,7 +73,7 @@ def detect(choice: str = "auto", machine: Machine | None = None) -> Found:
             return replace(found, source="asked for")
         if machine.system == "Darwin":
             return _apple(machine, found)
-        return _nvidia(machine, found)
+        return _intel(machine, found) if asked == "xpu" else _nvidia(machine, found)
     except Exception as error:
         note = f"Looking for a GPU failed ({type(error).__name__}: {error})."
         return replace(found, notes=(*found.notes, gpus.clean(note)))
@@ -135,7 +135,7 @@ def _nvidia(machine: Machine, found: Found) -> Found:
         found = _noted(found, answer.note)
         if answer.gpus:
             answer = gpus.with_capabilities(machine, answer)
-            driver = answer.driver or gpus.kernel_driver(machine)
+            driver = answer.driver or linux_files.kernel_driver(machine)
             found = replace(found, kind="cuda", source=source, gpus=tuple(answer.gpus))
             return replace(found, driver=driver, cuda=answer.cuda)
         sick = sick or bool(answer.note)
@@ -150,7 +150,7 @@ def _noted(found: Found, note: str) -> Found:
 
 def _device_nodes(machine: Machine, found: Found) -> Found:
     """Signs of an NVIDIA GPU that nobody speaks for."""
-    driver = gpus.kernel_driver(machine)
+    driver = linux_files.kernel_driver(machine)
     nodes = [path for path in machine.glob("/dev/nvidia*") if re.search(r"nvidia\d+$", path.name)]
     if nodes and driver:
         found = _noted(found, "Only the GPU's device files were found: what suits it is a guess.")
@@ -164,7 +164,7 @@ def _device_nodes(machine: Machine, found: Found) -> Found:
             "container needs `--gpus all`."
         )
         found = _noted(found, note)
-    elif gpus.has_pci_device(machine, "0x10de"):
+    elif linux_files.pci_devices(machine, linux_files.NVIDIA):
         note = "There is an NVIDIA GPU, but no driver for it: install NVIDIA's driver."
         found = _noted(found, note)
     return _amd(machine, found)
@@ -172,9 +172,9 @@ def _device_nodes(machine: Machine, found: Found) -> Found:
 
 def _amd(machine: Machine, found: Found) -> Found:
     """AMD's GPUs, as the kernel lists them."""
-    architectures = gpus.amd_architectures(machine) if machine.system == "Linux" else []
+    architectures = linux_files.amd_architectures(machine) if machine.system == "Linux" else []
     if not architectures:
-        return found
+        return _with_hint_at_intel(machine, found)
     for name in ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
         shown = machine.environ.get(name)
         if shown is not None and (not shown.strip() or shown.startswith("-")):
@@ -184,3 +184,22 @@ def _amd(machine: Machine, found: Found) -> Found:
         found = _noted(found, note)
     seen = tuple(Gpu("AMD GPU", gfx=gfx) for gfx in architectures)
     return replace(found, kind="rocm", gpus=seen, source="KFD")
+
+
+def _intel(machine: Machine, found: Found) -> Found:
+    """Intel's GPUs, which are looked for only where they were asked for."""
+    if machine.system == "Windows":
+        return replace(found, kind="xpu", gpus=(Gpu("Intel GPU"),), source="you", certain=False)
+    seen = tuple(Gpu(f"Intel GPU {number}") for number in linux_files.intel_gpus(machine))
+    if not seen:
+        return _noted(found, "There is no Intel GPU here that torch supports.")
+    if not linux_files.has_level_zero(machine):
+        note = "The Intel GPU has no compute driver: install libze1 and intel-opencl-icd."
+        return _noted(found, note)
+    return replace(found, kind="xpu", gpus=seen, source="PCI")
+
+
+def _with_hint_at_intel(machine: Machine, found: Found) -> Found:
+    if machine.system == "Linux" and linux_files.intel_gpus(machine):
+        return _noted(found, "There is an Intel GPU, which is used only with TORCH_BACKEND=xpu.")
+    return found

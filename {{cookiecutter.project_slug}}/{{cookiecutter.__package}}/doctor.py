@@ -1,7 +1,7 @@
 """What this machine is, what torch can do with it, and what to type to mend what is wrong.
 
-``python -m PACKAGE doctor`` works before anything is installed: torch is imported only for the
-checks that are about it, and nothing else is needed.
+``python -m PACKAGE doctor`` needs nothing but Python: before torch is installed, it says what to
+type for that. Checks that need torch run in a program of their own (torch_checks.py).
 """
 
 import argparse
@@ -11,41 +11,20 @@ import re
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from json import dumps
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from dataclasses import asdict
+from json import dumps, loads
 
 from .device import Found, detect
 from .errors import UserError
-from .machine import Machine
+from .machine import Machine, Output, run
 from .plan import Plan, make_plan, write_device_toml
-from .torch_build import TORCH, project_build, version_numbers
+from .torch_build import BUILDS, TORCH, version_numbers
+from .torch_checks import GIB, INSTALL, PACKAGE, PROJECT, Check, Facts, State
 
-if TYPE_CHECKING:
-    import torch
-
-PACKAGE = __package__ or "package"
-PROJECT = Path(__file__).resolve().parent.parent
-INSTALL = "uv sync   (or: python -m pip install -r requirements-torch.txt -e .)"
 WRITE = f"python -m {PACKAGE} doctor --write"
-GIB = 2**30
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at."""
-
-    name: str
-    state: Literal["ok", "warning", "broken"]
-    text: str
-    remedy: str = ""
-    """What to type or do."""
-
-    def __str__(self) -> str:
-        line = f"{self.state:<8} {self.name}: {self.text}"
-        return f"{line}\n{'':<8} -> {self.remedy}" if self.remedy else line
+LIMIT = 120.0
+"""Seconds for the checks that need torch; a slow disk needs many of them to load it."""
 
 
 def main(argv: list[str]) -> int:
@@ -98,21 +77,70 @@ def examine(found: Found, plan: Plan) -> Iterator[Check]:
     """Every check, those without torch first."""
     yield check_python()
     for note in (*found.notes, *plan.notes):
-        yield Check("machine", "warning", note)
+        yield Check("machine", "warning", note, remedy_in(note))
+    yield from check_gpus(found, plan)
     yield check_device_toml(plan)
     yield check_workers(found, plan)
+    yield check_memory(Machine())
     yield check_disk()
     if found.container:
         yield check_shared_memory()
-    installed = check_torch()
-    yield installed
-    if installed.state == "broken":
-        return
-    yield check_build(found, plan)
-    yield from check_gpu(found)
-    device = chosen_device(found)
-    for check in (check_arithmetic, check_precision, check_compile, check_memory):
-        yield guarded(check, device)
+    if importlib.util.find_spec("torch") is None:
+        yield Check("torch", "broken", "not installed", INSTALL)
+    else:
+        yield from checks_of(ask_torch(found, plan))
+
+
+def remedy_in(note: str) -> str:
+    """What a note says to do: what stands behind its last colon."""
+    return note.rpartition(": ")[2].rstrip(".")
+
+
+def check_gpus(found: Found, plan: Plan) -> Iterator[Check]:
+    """The GPUs with their compute capabilities, and the driver."""
+    if not found.gpus:
+        yield Check("gpu", "ok", "none found: the CPU is used")
+    state: State = "ok" if plan.device != "cpu" else "warning"
+    remedy = "" if plan.device != "cpu" else "The lines `machine` say what would help"
+    for gpu in found.gpus:
+        yield Check("gpu", state, str(gpu), remedy)
+    if found.kind == "cuda":
+        text = f"{found.driver or 'unknown version'}, speaks CUDA {cuda_of_driver(found)}"
+        yield Check("driver", state, text, remedy)
+
+
+def cuda_of_driver(found: Found) -> str:
+    """The newest CUDA that the driver speaks; not every source tells, but its version does."""
+    if found.cuda or not found.driver:
+        return found.cuda or "unknown"
+    windows = found.system == "Windows" or found.wsl
+    needs = {build.cuda: build.driver(windows) for build in BUILDS.values() if build.cuda > (0, 0)}
+    driver = version_numbers(found.driver)
+    fitting = [cuda for cuda, oldest in needs.items() if driver >= version_numbers(oldest)]
+    return "{}.{} or newer".format(*max(fitting)) if fitting else "older than 12.0"
+
+
+def ask_torch(found: Found, plan: Plan) -> Output:
+    """Run the checks that need torch, in a program of their own."""
+    hangs = any("did not answer" in note for note in found.notes)
+    facts = Facts(found.kind, cuda_of_driver(found), hangs, plan.device, plan.torch_build)
+    code = (
+        f"import sys; sys.path.insert(0, {str(PROJECT)!r}); "
+        f"from {PACKAGE}.torch_checks import main; main(sys.argv[1])"
+    )
+    return run([sys.executable, "-c", code, dumps(asdict(facts))], LIMIT, hidden=())
+
+
+def checks_of(output: Output) -> Iterator[Check]:
+    """What that program printed, and how it ended if not well."""
+    lines = [line for line in output.text.splitlines() if line.startswith('{"name": ')]
+    yield from (Check(**loads(line)) for line in lines)
+    if output.timed_out:
+        text = f"its checks do not end within {LIMIT:.0f} s"
+        yield Check("torch", "broken", text, "Restart the computer, and type this again")
+    elif output.code != 0:
+        last = (output.text.strip().splitlines() or [""])[-1][:200]
+        yield Check("torch", "broken", f"crashed with exit code {output.code} ({last})", INSTALL)
 
 
 def check_python() -> Check:
@@ -149,7 +177,7 @@ def check_disk() -> Check:
     free = shutil.disk_usage(PROJECT).free / GIB
     if free >= 5:
         return Check("disk", "ok", f"{free:.0f} GiB free")
-    state: Literal["warning", "broken"] = "warning" if free >= 0.5 else "broken"
+    state: State = "warning" if free >= 0.5 else "broken"
     return Check("disk", state, f"only {free:.1f} GiB free", "Delete what is not needed in runs/")
 
 
@@ -165,148 +193,14 @@ def check_shared_memory() -> Check:
     return Check("shared memory", "warning", f"/dev/shm has only {size:.2f} GiB", remedy)
 
 
-def check_torch() -> Check:
-    """Whether torch is there, can be imported and has the right version."""
-    if importlib.util.find_spec("torch") is None:
-        return Check("torch", "broken", "not installed", INSTALL)
-    try:
-        import torch
-    except (ImportError, OSError) as error:
-        return Check("torch", "broken", f"cannot be imported ({error})", INSTALL)
-    low, high = (version_numbers(bound) for bound in TORCH.split(","))
-    if not low <= version_numbers(torch.__version__)[:2] < high:
-        text = f"{torch.__version__}, but the project is made for {TORCH}"
-        return Check("torch", "warning", text, INSTALL)
-    return Check("torch", "ok", torch.__version__)
-
-
-def check_build(found: Found, plan: Plan) -> Check:
-    """Whether the installed build is the one that the project names, and fits the machine."""
-    import torch
-
-    cuda, hip = torch.version.cuda, torch.version.hip
-    installed = f"for CUDA {cuda}" if cuda else f"for ROCm {hip}" if hip else "without CUDA"
-    text = f"{torch.__version__} {installed}; the project names {project_build(PROJECT)}"
-    if plan.device == "cuda" and not (hip if found.kind == "rocm" else cuda):
-        remedy = f"python -m {PACKAGE}.torch_build {plan.torch_build}, then: {INSTALL}"
-        return Check("torch build", "warning", f"{text}; the GPU needs {plan.torch_build}", remedy)
-    return Check("torch build", "ok", text)
-
-
-def check_gpu(found: Found) -> Iterator[Check]:
-    """Whether torch can use the GPU that is here."""
-    import torch
-
-    from .capabilities import cuda_problem, device_problem
-
-    if hangs(found):
-        return
-    if found.kind == "mps":
-        problem = device_problem("mps")
-        yield Check("gpu", "broken" if problem else "ok", problem or "torch can use it", "")
-    elif found.gpus:
-        problem = cuda_problem()
-        if problem:
-            gpu_build = torch.version.cuda or torch.version.hip
-            state: Literal["warning", "broken"] = "broken" if gpu_build else "warning"
-            yield Check("gpu", state, problem, "See the lines above; --device cpu works meanwhile")
-            return
-        yield from cuda_facts(found)
-
-
-def cuda_facts(found: Found) -> Iterator[Check]:
-    """Name, compute capability, driver, CUDA, cuDNN of a GPU that works."""
-    import torch
-
-    for index in range(torch.cuda.device_count()):
-        major, minor = torch.cuda.get_device_capability(index)
-        name = torch.cuda.get_device_name(index)
-        yield Check("gpu", "ok", f"{name}, compute capability {major}.{minor}")
-    if torch.version.cuda is None:
-        return
-    speaks = f"driver {found.driver} speaks CUDA {found.cuda or '?'}"
-    yield Check("cuda", "ok", f"{speaks}, torch has CUDA {torch.version.cuda}")
-    cudnn = torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
-    if cudnn is None:
-        yield Check("cudnn", "broken", "torch finds no cuDNN", INSTALL)
-    else:
-        yield Check("cudnn", "ok", str(cudnn))
-    yield Check("kernels", "ok", "torch has code for " + " ".join(torch.cuda.get_arch_list()))
-
-
-def hangs(found: Found) -> bool:
-    """Whether the driver hangs, so that torch must not touch it either."""
-    return any(re.search("did not answer", note) for note in found.notes)
-
-
-def chosen_device(found: Found) -> "torch.device":
-    """Where a run without flags would compute; torch must not touch a driver that hangs."""
-    import torch
-
-    from .capabilities import best_device
-
-    return torch.device("cpu") if hangs(found) else best_device()
-
-
-def guarded(check: Callable[["torch.device"], Check], device: "torch.device") -> Check:
-    """A check that crashes is a broken line, not a traceback."""
-    try:
-        return check(device)
-    except Exception as error:
-        name = check.__name__.removeprefix("check_")
-        first = (str(error).splitlines() or [""])[0]
-        return Check(name, "broken", f"{device}: {type(error).__name__}: {first}", INSTALL)
-
-
-def check_arithmetic(device: "torch.device") -> Check:
-    """A product of matrices on the device, compared with the CPU's in double precision."""
-    import torch
-
-    left, right = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(0))
-    product = (left.to(device) @ right.to(device)).cpu().double()
-    error = (product - left.double() @ right.double()).abs().max().item()
-    if error < 0.1:  # TF32 keeps three digits of sums of about 8
-        return Check("arithmetic", "ok", f"a product on {device} agrees with the CPU's")
-    return Check("arithmetic", "broken", f"{device} computes wrongly: off by {error:.3g}", INSTALL)
-
-
-def check_precision(device: "torch.device") -> Check:
-    """Which precisions the device is made for."""
-    from .capabilities import precision_problem
-
-    good = [name for name in ("fp32", "bf16", "fp16") if precision_problem(device, name)[0] is None]
-    return Check("precision", "ok", f"{', '.join(good)} on {device}")
-
-
-def check_compile(device: "torch.device") -> Check:
-    """Whether --compile can work."""
-    from .capabilities import compile_problem
-
-    problem = compile_problem(device)
-    if problem is None:
-        return Check("compile", "ok", "--compile should work")
-    return Check("compile", "warning", problem, "Without --compile, training works all the same")
-
-
-def check_memory(device: "torch.device") -> Check:
-    """Free memory of the GPU, or of the machine."""
-    import torch
-
-    if device.type == "cuda":
-        free, total = (size / GIB for size in torch.cuda.mem_get_info(device))
-    else:
-        free, total = memory_gib(Machine())
-    if not total:
-        return Check("memory", "ok", "unknown")
-    text = f"{free:.1f} of {total:.1f} GiB free on {device}"
-    if free >= 1:
-        return Check("memory", "ok", text)
-    return Check("memory", "warning", text, "End other programs, or use a smaller --batch-size")
-
-
-def memory_gib(machine: Machine) -> tuple[float, float]:
-    """Free and total memory of a Linux machine; zeros elsewhere."""
+def check_memory(machine: Machine) -> Check:
+    """Free memory of the machine, where Linux tells."""
     lines = machine.read("/proc/meminfo") or ""
     sizes = {name: int(kib) for name, kib in re.findall(r"^(\w+):\s+(\d+) kB", lines, re.MULTILINE)}
     free, total = (sizes.get(name, 0) * 1024 / GIB for name in ("MemAvailable", "MemTotal"))
-    return free, total
+    if not total:
+        return Check("memory", "ok", "unknown")
+    text = f"{free:.1f} of {total:.1f} GiB free"
+    if free >= 1:
+        return Check("memory", "ok", text)
+    return Check("memory", "warning", text, "End other programs, or use a smaller --batch-size")

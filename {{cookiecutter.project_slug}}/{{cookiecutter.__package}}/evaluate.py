@@ -42,7 +42,7 @@ def evaluate(
             outputs = criterion.evaluate(model, to_device(batch, runtime.device))
         mean_loss.update(outputs["loss"])
         criterion.update(metrics, outputs)
-        kept.append(outputs)
+        kept.append({name: value for name, value in outputs.items() if name[0] != "_"})
     values = {"loss": mean_loss.compute(), **metrics.compute()}
     return {name: float(value) for name, value in values.items()}, _in_order(kept, world)
 
@@ -76,11 +76,10 @@ def autocast(runtime: Runtime) -> torch.autocast:
 
 
 def is_better(value: float, best: float | None, name: str, criterion: Criterion) -> bool:
-    """Whether ``value`` of the metric ``name`` is better than the best so far."""
+    """Whether ``value`` of the metric ``name`` is better than ``best``, if there is a best yet."""
     if best is None or math.isnan(best):
         return True
-    upwards = name != "loss" and bool(criterion.metrics()[name].higher_is_better)
-    return value > best if upwards else value < best
+    return value < best if name in criterion.LOWER_IS_BETTER else value > best
 
 
 def evaluate_run(run: Path, settings: Hyperparameters, runtime: Runtime, world: World) -> Metrics:

@@ -1,4 +1,4 @@
-"""Who can tell which GPUs are here: NVIDIA's library, command and driver, and the files of Linux.
+"""Who can tell which NVIDIA GPUs are here: the library, the command and the driver itself.
 
 Each source is asked through a `Machine`, with a time limit, and answers in the same form.
 Standard library only, Python 3.10 or newer: cookiecutter's own Python runs this.
@@ -102,7 +102,7 @@ def _ask_library(machine: Machine, name: str, limit: float, sick: Mapping[int, s
         if "error" in said:
             return Answer(note=sick.get(said["error"], ""))
         gpus = [_gpu(row) for row in said["gpus"]]
-        return Answer(gpus, _version(said.get("driver")), _version(said.get("cuda")))
+        return Answer(gpus, version_in(said.get("driver")), version_in(said.get("cuda")))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return Answer()  # it crashed, or does not speak our language
 
@@ -184,7 +184,7 @@ def _rows(text: str, fields: Sequence[str]) -> Iterator[tuple[Gpu, str]]:
     """The GPUs, with the driver's version; warnings and other lines are passed over."""
     for row in _csv(text):
         cells = dict(zip(fields, (cell.strip() for cell in row), strict=False))
-        driver = _version(cells.get("driver_version"))
+        driver = version_in(cells.get("driver_version"))
         uuid = _known(cells.get("uuid", ""))
         if len(row) != len(fields) or driver is None or (uuid and not uuid.startswith("GPU-")):
             continue
@@ -215,7 +215,7 @@ def _known(cell: str) -> str | None:
     return None if not cell or cell.startswith("[") or cell == "N/A" else cell
 
 
-def _version(value: object) -> str | None:
+def version_in(value: object) -> str | None:
     """A version such as 580.95.05 or 13.0, if it is one."""
     match = isinstance(value, str) and re.fullmatch(r"\d{1,4}(\.\d{1,4}){1,3}", value, re.ASCII)
     return str(value) if match else None
@@ -238,36 +238,3 @@ def with_capabilities(machine: Machine, answer: Answer) -> Answer:
         ]
         answer.cuda = answer.cuda or others.cuda
     return answer
-
-
-def kernel_driver(machine: Machine) -> str | None:
-    """Version of the driver in the kernel. Every container on the host sees it, GPU or not."""
-    module = _version((machine.read("/sys/module/nvidia/version") or "").strip())
-    lines = machine.read("/proc/driver/nvidia/version") or ""
-    match = re.search(r"\b(\d{3,4}\.\d+(\.\d+)?)\b", lines)
-    return module or (match[1] if match else None)
-
-
-def has_pci_device(machine: Machine, vendor: str) -> bool:
-    """Whether there is a display or compute device (class 0x03) of this vendor."""
-    for folder in machine.glob("/sys/bus/pci/devices/*"):
-        name = f"/{folder.relative_to(machine.root).as_posix()}"
-        kind = machine.read(f"{name}/class") or ""
-        if kind.startswith("0x03") and (machine.read(f"{name}/vendor") or "").strip() == vendor:
-            return True
-    return False
-
-
-def amd_architectures(machine: Machine) -> list[str]:
-    """Architectures of AMD's GPUs (gfx90a ...); NVIDIA's open driver lists its own here too."""
-    if not machine.exists("/dev/kfd"):
-        return []
-    found = []
-    for path in machine.glob("/sys/class/kfd/kfd/topology/nodes/*/properties"):
-        text = machine.read(f"/{path.relative_to(machine.root).as_posix()}") or ""
-        values = dict(re.findall(r"^(vendor_id|gfx_target_version) (\d{1,9})$", text, re.MULTILINE))
-        number = int(values.get("gfx_target_version", "0"))
-        if values.get("vendor_id") == "4098" and number > 0:  # a node with 0 is the CPU
-            major, minor, step = number // 10000, number // 100 % 100, number % 100
-            found.append(f"gfx{major}{minor:x}{step:x}")
-    return found

@@ -30,6 +30,8 @@ class Data:
     facts: dict[str, Any]
     in_memory: bool
     collate: Callable[[list[Any]], Any] = default_collate
+    train_lengths: Sequence[int] | None = None
+    """Of samples that are padded to the longest in their batch: like will be put with like."""
 
 
 def packaged_file(name: str) -> Path:
@@ -69,7 +71,7 @@ def make_train_loader(
     data: Data, settings: CommonHyperparameters, runtime: Runtime, world: World
 ) -> tuple[DataLoader[Any], StepSampler]:
     """The training loader and the sampler that it follows."""
-    sampler = StepSampler(len(data.train), settings, world)
+    sampler = StepSampler(len(data.train), settings, world, data.train_lengths)
     return _loader(data, Keyed(data.train, settings.seed), sampler, runtime), sampler
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -32,14 +32,17 @@ class Output:
     timed_out: bool = False
 
 
-def run(argv: Sequence[str], limit: float) -> Output:
+HIDDEN = frozenset({"CUDA_VISIBLE_DEVICES", "LD_PRELOAD"})
+"""Variables that programs do not get: they are to tell of every GPU."""
+
+
+def run(argv: Sequence[str], limit: float, hidden: Collection[str] = HIDDEN) -> Output:
     """Run a program for at most ``limit`` seconds, and one more to end it. Never raises OSError.
 
     subprocess.run(timeout=...) is not enough: it kills the program and then waits for it without a
     limit, and a program that hangs inside a driver cannot be killed. So this one is given up. Its
     output goes to a file, because a grandchild can keep a pipe open.
     """
-    hidden = {"CUDA_VISIBLE_DEVICES", "LD_PRELOAD"}
     environ = {name: value for name, value in os.environ.items() if name not in hidden}
     try:
         with tempfile.TemporaryFile() as output:
@@ -63,13 +66,16 @@ def run(argv: Sequence[str], limit: float) -> Output:
 def _wait(process: "subprocess.Popen[bytes]", output: IO[bytes], limit: float) -> bool:
     """Whether the program ended by itself; if not, it is ended or given up."""
     deadline, pause = time.monotonic() + limit, 0.001
-    while process.poll() is None:
-        if time.monotonic() > deadline or os.fstat(output.fileno()).st_size > MOST_OUTPUT:
+    try:
+        while process.poll() is None:
+            if time.monotonic() > deadline or os.fstat(output.fileno()).st_size > MOST_OUTPUT:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
+        return True
+    finally:  # also on Ctrl-C, which a program in a session of its own does not get
+        if process.returncode is None:
             _end(process)
-            return False
-        time.sleep(pause)
-        pause = min(2 * pause, 0.05)
-    return True
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

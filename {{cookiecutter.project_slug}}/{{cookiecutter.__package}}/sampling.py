@@ -4,7 +4,7 @@ Order and augmentation follow from (seed, epoch, index) alone. Neither the numbe
 that of processes nor an interruption can change them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -42,8 +42,15 @@ class StepSampler(Sampler[list[Key]]):
     last step are left out, others in each epoch. Set ``epoch``, and ``start`` to go on within one.
     """
 
-    def __init__(self, num_samples: int, settings: CommonHyperparameters, world: World) -> None:
+    def __init__(
+        self,
+        num_samples: int,
+        settings: CommonHyperparameters,
+        world: World,
+        lengths: Sequence[int] | None = None,
+    ) -> None:
         self.num_samples, self.seed, self.rank = num_samples, settings.seed, world.rank
+        self.lengths = lengths
         self.num_parts, self.num_processes = settings.accumulation_steps, world.size
         pieces = self.num_parts * self.num_processes
         # A set smaller than one batch is one step, cut to what can be shared out equally.
@@ -66,13 +73,31 @@ class StepSampler(Sampler[list[Key]]):
         return (self.num_steps - self.start) * self.num_parts
 
     def __iter__(self) -> Iterator[list[Key]]:
-        generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
-        order = torch.randperm(self.num_samples, generator=generator).tolist()
+        order = self._order()
         size = self.batch_size // (self.num_parts * self.num_processes)
         for step in range(self.start, self.num_steps):
             for part in range(self.num_parts):
                 first = step * self.batch_size + (part * self.num_processes + self.rank) * size
                 yield [(self.epoch, index) for index in order[first : first + size]]
+
+    def _order(self) -> list[int]:
+        """The samples of the epoch in their order, a function of (seed, epoch) and the lengths.
+
+        With lengths, each stretch of 50 batches is sorted by them, and its batches are shuffled.
+        """
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
+        order: list[int] = torch.randperm(self.num_samples, generator=generator).tolist()
+        order = order[: self.num_steps * self.batch_size]
+        if self.lengths is None:
+            return order
+        stretch = 50 * self.batch_size
+        for start in range(0, len(order), stretch):
+            order[start : start + stretch] = sorted(
+                order[start : start + stretch], key=self.lengths.__getitem__
+            )
+        batches = torch.tensor(order).view(self.num_steps, self.batch_size)
+        shuffled = batches[torch.randperm(self.num_steps, generator=generator)]
+        return list(shuffled.flatten().tolist())
 
 
 class Keyed(Dataset[Any]):

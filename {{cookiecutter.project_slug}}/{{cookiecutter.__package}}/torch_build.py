@@ -85,10 +85,12 @@ BUILDS = {
                 *("gfx1100", "gfx1101", "gfx1102", "gfx1150", "gfx1151", "gfx1200", "gfx1201"),
             ),
         ),
+        Build("xpu"),
     )
 }
 OFFERED = ("auto", "pypi", "cpu", "cu126", "cu130", "cu132")
-"""The answers to the template's question. An AMD GPU is found, not asked for."""
+"""The answers to the template's question. An AMD GPU is found; Intel's is asked for by
+``TORCH_BACKEND=xpu``, because torch supports few of them and cannot be asked yet."""
 
 # Small boards have an architecture number of their own, which ordinary builds do not serve ...
 TEGRA = {(5, 3), (6, 2), (7, 2), (8, 7)}
@@ -113,10 +115,14 @@ url = "https://download.pytorch.org/whl/BUILD"
 explicit = true
 # <<< torch build
 """
-# AMD's builds are for one platform, and their Triton is a package that must be named.
 _MARKER = "sys_platform == 'linux' or sys_platform == 'win32'"
-_ROCM_MARKER = "sys_platform == 'linux' and platform_machine == 'x86_64'"
-_ROCM_TRITON = f'  "triton-rocm>=3.8,<3.9; {_ROCM_MARKER}",\n'
+_LINUX_X86 = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+# Builds for few platforms: their words for them, their marker, and their Triton, which is a package
+# that must be named, or uv looks for it on PyPI.
+_SPECIAL = {
+    "rocm7.2": ("Linux x86_64", _LINUX_X86, "triton-rocm>=3.8,<3.9"),
+    "xpu": ("Linux x86_64 and Windows", f"{_LINUX_X86} or sys_platform == 'win32'", "triton-xpu<4"),
+}
 
 
 def pypi_build(system: str) -> Build:
@@ -167,12 +173,15 @@ def write_torch_build(project: Path, index_url: str | None) -> bool:
 
 def _with_build(text: str, build: str) -> str | None:
     block = PYPI_BLOCK if build == "pypi" else INDEX_BLOCK.replace("BUILD", build)
-    text = re.sub(r'^ *"triton-rocm.*\n', "", text, flags=re.MULTILINE)
-    if build.startswith("rocm"):
-        block = block.replace("on Linux and Windows, on macOS", "on Linux x86_64, elsewhere")
-        block = block.replace(_MARKER, _ROCM_MARKER)
-        block = re.sub(r"^torch( = .*\n)", r"torch\1triton-rocm\1", block, flags=re.MULTILINE)
-        text = re.sub(r'^ *"torch[<>=].*\n', r"\g<0>" + _ROCM_TRITON, text, flags=re.MULTILINE)
+    text = re.sub(r'^ *"triton-.*\n', "", text, flags=re.MULTILINE)
+    if build in _SPECIAL:
+        where, marker, triton = _SPECIAL[build]
+        name = re.split("[<>]", triton)[0]
+        block = block.replace("on Linux and Windows, on macOS", f"on {where}, elsewhere")
+        block = block.replace(_MARKER, marker)
+        block = re.sub(r"^torch( = .*\n)", rf"torch\1{name}\1", block, flags=re.MULTILINE)
+        line = f'  "{triton}; {marker}",\n'
+        text = re.sub(r'^ *"torch[<>=].*\n', rf"\g<0>{line}", text, flags=re.MULTILINE)
     pattern = re.compile(r"^# >>> torch build:.*?^# <<< torch build\n", re.MULTILINE | re.DOTALL)
     return pattern.sub(lambda _: block, text, count=1) if pattern.search(text) else None
 

@@ -1,0 +1,62 @@
+"""GPUs by the files in which Linux's kernel describes them: AMD's, Intel's, and signs of NVIDIA's.
+
+Standard library only, Python 3.10 or newer: cookiecutter's own Python runs this.
+"""
+
+import re
+
+from .gpus import version_in
+from .machine import Machine
+
+NVIDIA, INTEL = "0x10de", "0x8086"
+# Arc A and B, Max, and the graphics of Core Ultra that torch supports (pytorch.org, "Getting started
+# on Intel GPU", 2026); by far not every display of Intel's.
+INTEL_GPUS = re.compile(r"0x(56[89ab].|e2..|0b[de].|7d(40|45|51|55|d1|d5)|64[0ab]0|b0[89a].)")
+
+
+def kernel_driver(machine: Machine) -> str | None:
+    """Version of the driver in the kernel. Every container on the host sees it, GPU or not."""
+    module = version_in((machine.read("/sys/module/nvidia/version") or "").strip())
+    lines = machine.read("/proc/driver/nvidia/version") or ""
+    match = re.search(r"\b(\d{3,4}\.\d+(\.\d+)?)\b", lines)
+    return module or (match[1] if match else None)
+
+
+def pci_devices(machine: Machine, vendor: str) -> list[str]:
+    """Device numbers of this vendor's displays and accelerators (class 0x03)."""
+    found = []
+    for folder in machine.glob("/sys/bus/pci/devices/*"):
+        path = f"/{folder.relative_to(machine.root).as_posix()}"
+        kind, maker, device = (
+            (machine.read(f"{path}/{name}") or "").strip() for name in ("class", "vendor", "device")
+        )
+        if kind.startswith("0x03") and maker == vendor:
+            found.append(device)
+    return found
+
+
+def intel_gpus(machine: Machine) -> list[str]:
+    """Device numbers of Intel's GPUs that torch supports."""
+    return [number for number in pci_devices(machine, INTEL) if INTEL_GPUS.fullmatch(number)]
+
+
+def has_level_zero(machine: Machine) -> bool:
+    """Whether Intel's compute driver is there: its library and a device to talk to."""
+    folders = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib")
+    library = any(machine.exists(f"{folder}/libze_loader.so.1") for folder in folders)
+    return library and bool(machine.glob("/dev/dri/renderD*"))
+
+
+def amd_architectures(machine: Machine) -> list[str]:
+    """Architectures of AMD's GPUs (gfx90a ...); NVIDIA's open driver lists its own here too."""
+    if not machine.exists("/dev/kfd"):
+        return []
+    found = []
+    for path in machine.glob("/sys/class/kfd/kfd/topology/nodes/*/properties"):
+        text = machine.read(f"/{path.relative_to(machine.root).as_posix()}") or ""
+        values = dict(re.findall(r"^(vendor_id|gfx_target_version) (\d{1,9})$", text, re.MULTILINE))
+        number = int(values.get("gfx_target_version", "0"))
+        if values.get("vendor_id") == "4098" and number > 0:  # a node with 0 is the CPU
+            major, minor, step = number // 10000, number // 100 % 100, number % 100
+            found.append(f"gfx{major}{minor:x}{step:x}")
+    return found
