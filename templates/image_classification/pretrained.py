@@ -1,15 +1,13 @@
 """Torchvision's classification models by name: their weights, preprocessing and new heads."""
 
-import difflib
 from dataclasses import dataclass
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from torch import nn
 
 from .errors import UserError
 from .hyperparameters import Hyperparameters
+from .zoo import build_with_weights, newest_weights
 
 
 def torchvision_model(settings: Hyperparameters, image_size: int, initialize: bool) -> Any:
@@ -35,8 +33,6 @@ def _pretrained(name: str, image_size: int) -> Any:
     Raises:
         UserError: they cannot be had, or are not for images of this size.
     """
-    from torchvision import models
-
     weights = _weights(name)
     made_for = weights.transforms().crop_size[0]
     if name.startswith(("vit_", "maxvit_")) and image_size != made_for:
@@ -44,13 +40,7 @@ def _pretrained(name: str, image_size: int) -> Any:
             f"The weights of {name} are for images of {made_for} pixels. "
             f"Type --image-size {made_for}, or leave it out."
         )
-    try:
-        return models.get_model(name, weights=weights)
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise UserError(
-            f"The weights of {name} are not on this machine and cannot be downloaded ({error}). "
-            f"Put {weights.url} into {torch.hub.get_dir()}/checkpoints, or leave out --pretrained."
-        ) from None
+    return build_with_weights(name, weights)
 
 
 def _build_options(name: str, image_size: int) -> dict[str, Any]:
@@ -101,19 +91,6 @@ def preprocessing(settings: Hyperparameters) -> Preprocessing | None:
 
 
 def _weights(name: str) -> Any:
-    """The newest weights of a classification model of torchvision.
-
-    Raises:
-        UserError: torchvision has no such model.
-    """
     from torchvision import models
 
-    known = models.list_models(module=models)
-    if name not in known:
-        close = difflib.get_close_matches(name, ["cnn", *known], n=3)
-        hint = f" Did you mean {', '.join(close)}?" if close else ""
-        raise UserError(
-            f"There is no model {name!r}.{hint} Choose cnn, or one of torchvision's: "
-            f"{', '.join(known)}."
-        )
-    return models.get_model_weights(name).DEFAULT
+    return newest_weights(name, models, own=["cnn"])

@@ -7,14 +7,13 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from .errors import UserError
 from .hyperparameters import Hyperparameters
+from .images import SUFFIXES, read_image
 from .loaders import packaged_file, split
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 NAMES_OF_PARTS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
@@ -146,19 +145,3 @@ def _split_off(
         part: Files([train.paths[i] for i in indices], [train.labels[i] for i in indices])
         for part, indices in split(len(train.paths), settings, train.labels, missing).items()
     }
-
-
-def read_image(path: Path) -> Tensor:
-    """(3, H, W) uint8, turned as the camera was held.
-
-    Raises:
-        UserError: the file is not an image that can be read.
-    """
-    try:
-        with Image.open(path) as file:
-            pixels = np.array(ImageOps.exif_transpose(file).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"{path} is not an image that can be read ({error}). Repair or remove the file."
-        ) from None
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()

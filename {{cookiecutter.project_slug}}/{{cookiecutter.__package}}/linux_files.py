@@ -9,8 +9,8 @@ from .gpus import version_in
 from .machine import Machine
 
 NVIDIA, INTEL = "0x10de", "0x8086"
-# Arc A and B, Max, and the graphics of Core Ultra that torch supports (pytorch.org, "Getting started
-# on Intel GPU", 2026); by far not every display of Intel's.
+# Arc A and B, Max, and the graphics of Core Ultra, by torch's page "Getting Started on Intel GPU"
+# (2026); by far not every display of Intel's.
 INTEL_GPUS = re.compile(r"0x(56[89ab].|e2..|0b[de].|7d(40|45|51|55|d1|d5)|64[0ab]0|b0[89a].)")
 
 
