@@ -35,8 +35,9 @@ def main(argv: list[str] | None = None) -> int:
         if (error.name or "").partition(".")[0] == __package__:
             raise
         print(
-            f"Error: the package {error.name} is not installed here. Type `uv sync` and `uv run "
-            "train.py`, or `python -m pip install -r requirements-torch.txt -e .`",
+            f"Error: the package {error.name} is not installed here. Type `uv sync`, and `uv run` "
+            "before each command; or `python -m pip install -r requirements-torch.txt`, then "
+            "`python -m pip install -e .`",
             file=sys.stderr,
         )
         return 1
