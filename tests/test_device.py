@@ -77,6 +77,18 @@ def amd(*versions: int, vendor: int = 4098, kfd: bool = True) -> dict[str, Any]:
     return {"files": files | ({"/dev/kfd": ""} if kfd else {})}
 
 
+def intel(number: str, level_zero: bool = True) -> dict[str, str]:
+    """A display of Intel's, as PCI lists it."""
+    folder = "/sys/bus/pci/devices/0000:00:02.0"
+    parts = {"class": "0x030000\n", "vendor": "0x8086\n", "device": f"{number}\n"}
+    files = {f"{folder}/{name}": text for name, text in parts.items()}
+    driver = {"/usr/lib/x86_64-linux-gnu/libze_loader.so.1": "", "/dev/dri/renderD128": ""}
+    return files | (driver if level_zero else {})
+
+
+ASKED_FOR_XPU = {"environ": {"TORCH_BACKEND": "xpu"}}
+XPU = "https://download.pytorch.org/whl/xpu"
+UHD_630, ARC_A770 = "0x3e92", "0x56a0"
 ROCM = "https://download.pytorch.org/whl/rocm7.2"
 
 # name: (machine, (kind, build, index, precision), words that the notes must have)
@@ -291,15 +303,63 @@ SCENARIOS: dict[str, tuple[dict[str, Any], tuple[str, str, str | None, str], str
         ("cpu", "cpu", CPU, "fp32"),
         "hides",
     ),
-    "Intel graphics": (
-        {
-            "files": {
-                "/sys/bus/pci/devices/0000:00:02.0/class": "0x030000\n",
-                "/sys/bus/pci/devices/0000:00:02.0/vendor": "0x8086\n",
-            }
-        },
+    "Intel graphics": ({"files": intel(UHD_630)}, ("cpu", "cpu", CPU, "fp32"), ""),
+    "Arc A770 that was not asked for": (
+        {"files": intel(ARC_A770)},
         ("cpu", "cpu", CPU, "fp32"),
+        "TORCH_BACKEND=xpu",
+    ),
+    "Arc A770": (
+        {"files": intel(ARC_A770), **ASKED_FOR_XPU},
+        ("xpu", "xpu", XPU, "bf16"),
         "",
+    ),
+    "Arc without its compute driver": (
+        {"files": intel(ARC_A770, level_zero=False), **ASKED_FOR_XPU},
+        ("cpu", "xpu", XPU, "fp32"),
+        "libze1",
+    ),
+    "Intel graphics that was asked for": (
+        {"files": intel(UHD_630), **ASKED_FOR_XPU},
+        ("cpu", "xpu", XPU, "fp32"),
+        "no Intel GPU here that torch supports",
+    ),
+    "Alpine": (
+        {"files": {"/lib/ld-musl-x86_64.so.1": ""}},
+        ("cpu", "cpu", CPU, "fp32"),
+        "musl",
+    ),
+    "a processor without wheels": (
+        {"machine": "riscv64"},
+        ("cpu", "cpu", CPU, "fp32"),
+        "no wheel for Linux on riscv64",
+    ),
+    "RTX 5090 beside GTX 1080 with driver 570": (
+        {"smi": row("RTX 5090", "12.0", "570.86.10") + row("GTX 1080", "6.1", "570.86.10")},
+        ("cuda", "cu126", CU126, "fp32"),
+        "covers 1 of 2",
+    ),
+    "B300": (smi("B300", "10.3", "580.95.05"), ("cuda", "cu130", None, "bf16"), ""),
+    "Tesla K80": (smi("K80", "3.7", "470.256.02"), ("cuda", "cpu", CPU, "fp32"), "no build"),
+    "Windows with a GTX 1060": (
+        {
+            **WINDOWS,
+            **smi("GTX 1060", "6.1", "566.36"),
+            "smi_at": "/Windows/System32/nvidia-smi.exe",
+            "environ": {"SystemRoot": "/Windows"},
+        },
+        ("cuda", "cu126", CU126, "fp32"),
+        "torch < 2.15",
+    ),
+    "old driver with CUDA's compatibility library": (
+        {"nvml": library(("H100", (9, 0)), driver="535.104.05", cuda="13.0")},
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
+    "Slurm gave no GPU": (
+        {**smi("H100", "9.0", "580.95.05"), "environ": {"CUDA_VISIBLE_DEVICES": "NoDevFiles"}},
+        ("cpu", "cpu", CPU, "fp32"),
+        "hides",
     ),
     "UV_TORCH_BACKEND=cpu": (
         {**smi("H100", "9.0", "580.95.05"), "environ": {"UV_TORCH_BACKEND": "cpu"}},
@@ -368,6 +428,11 @@ def test_settings_follow_from_the_compute_capability(
     settings = (plan.precision, plan.grad_scaler, plan.tf32, plan.compile, plan.channels_last)
     assert settings == expected
     assert (plan.device, plan.pin_memory, plan.backend) == ("cuda", True, "nccl")
+
+
+def test_intel_gpu_talks_through_its_own_library(look: Callable[..., Any]) -> None:
+    _, plan = look(**SCENARIOS["Arc A770"][0])
+    assert (plan.device, plan.backend, plan.pin_memory, plan.tf32) == ("xpu", "xccl", True, False)
 
 
 def test_windows_has_neither_nccl_nor_compile(look: Callable[..., Any]) -> None:
@@ -478,7 +543,12 @@ def test_surprise_in_detection_is_a_note(modules: SimpleNamespace, tmp_path: Pat
 def test_every_build_that_is_offered_is_in_the_table(modules: SimpleNamespace) -> None:
     offered = modules.torch_build.OFFERED
     assert tuple(CHOICES["torch_build"]) == offered
-    assert set(offered) - {"auto", "pypi"} <= set(modules.torch_build.BUILDS)
+    builds = modules.torch_build.BUILDS
+    assert set(offered) - {"auto", "pypi"} <= set(builds)
+    for name in set(builds) & {name for name in offered if name.startswith("cu")}:
+        build = builds[name]
+        assert build.x86_64 and build.aarch64 and build.linux_driver and build.windows_driver
+        assert build.cuda[0] == int(name[2:4])
 
 
 def test_torch_version_has_the_same_bounds_everywhere(
@@ -586,9 +656,15 @@ def test_libraries_are_called_as_their_headers_say(
 
 
 def test_detection_is_quick_here(modules: SimpleNamespace) -> None:
-    start = time.monotonic()
-    modules.device.detect()
-    assert time.monotonic() - start < 3  # 0.1 s alone; the tests may share two busy CPUs
+    """On CPUs that are busy with other tests, one of many calls is enough."""
+    seconds = []
+    for _ in range(20):
+        start = time.monotonic()
+        modules.device.detect()
+        seconds.append(time.monotonic() - start)
+        if seconds[-1] < 0.3:
+            return
+    raise AssertionError(seconds)
 
 
 # --- properties ---------------------------------------------------------------------------------
@@ -605,7 +681,7 @@ outputs = st.one_of(
 
 
 @settings(
-    max_examples=1500,
+    max_examples=2500,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -156,6 +156,89 @@ def test_without_a_usable_gpu_the_small_build_is_taken(
     assert said in result.printed
 
 
+# What nvidia-smi prints, its exit code, variables: index, device and precision, words of the output
+MACHINES: dict[str, tuple[str, int, dict[str, str], tuple[str | None, str, str], str]] = {
+    "RTX 3060": (row("RTX 3060", "8.6"), 0, {}, (None, "cuda", "bf16"), ""),
+    "RTX 3090, driver 550": (
+        row("RTX 3090", "8.6", "550.54.15"),
+        0,
+        {},
+        ("cu126", "cuda", "bf16"),
+        "torch < 2.15",
+    ),
+    "V100": (row("V100", "7.0", "535.104.05"), 0, {}, ("cu126", "cuda", "fp16"), "torch < 2.15"),
+    "T4": (row("T4", "7.5", "580.65.06"), 0, {}, (None, "cuda", "fp16"), ""),
+    "RTX 5090": (row("RTX 5090", "12.0"), 0, {}, (None, "cuda", "bf16"), ""),
+    "V100 beside B200": (
+        row("V100", "7.0") + row("B200", "10.0"),
+        0,
+        {},
+        (None, "cuda", "bf16"),
+        "covers 1 of 2",
+    ),
+    "two GPUs": (H100 + H100.replace("GPU-0", "GPU-1"), 0, {}, (None, "cuda", "bf16"), "2 x"),
+    "B300": (row("B300", "10.3"), 0, {}, (None, "cuda", "bf16"), ""),
+    "K80": (row("K80", "3.7", "470.256.02"), 0, {}, ("cpu", "cpu", "fp32"), "no build"),
+    "unified memory": (
+        row("GB", "12.1", memory="[N/A]"),
+        0,
+        {},
+        (None, "cuda", "bf16"),
+        "compute capability 12.1)",
+    ),
+    "a warning among the rows": (
+        H100 + "WARNING: infoROM is corrupted at gpu 0000:01:00.0\n",
+        14,
+        {},
+        (None, "cuda", "bf16"),
+        "",
+    ),
+    "one slice of a GPU": (
+        H100,
+        0,
+        {"CUDA_VISIBLE_DEVICES": "MIG-1-2"},
+        (None, "cuda", "bf16"),
+        "",
+    ),
+    "an empty list of GPUs": (
+        H100,
+        0,
+        {"CUDA_VISIBLE_DEVICES": ""},
+        ("cpu", "cpu", "fp32"),
+        "hides",
+    ),
+    "the CPU was asked for": (
+        H100,
+        0,
+        {"UV_TORCH_BACKEND": "cpu"},
+        ("cpu", "cpu", "fp32"),
+        "",
+    ),
+    "CUDA without a GPU": (
+        "No devices were found\n",
+        6,
+        {"TORCH_BACKEND": "cu130"},
+        ("cu130", "cpu", "fp32"),
+        "",
+    ),
+    "a build that nobody knows": (
+        H100,
+        0,
+        {"TORCH_BACKEND": "cu999"},
+        (None, "cuda", "bf16"),
+        "cu999 is not followed",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_machine_gets_what_suits_it(name: str, generate: Generate) -> None:
+    text, code, environ, expected, words = MACHINES[name]
+    result = generate(answers(text, code), environ=environ)
+    assert (result.index, result.device["device"], result.device["precision"]) == expected
+    assert words in result.printed
+
+
 def test_lost_gpu_does_not_hide_the_others(generate: Generate) -> None:
     result = generate(answers(H100 + "Unable to determine the device handle: GPU is lost.\n", 15))
     assert result.device["device"] == "cuda"
@@ -214,17 +297,18 @@ def test_hook_writes_what_the_explicit_answer_would(
     assert modules.torch_build.project_build(other) == build
 
 
-def test_amd_build_names_its_own_triton_and_can_be_left_again(
-    render: Render, rendered: Render, tmp_path: Path
+@pytest.mark.parametrize(("build", "triton"), [("rocm7.2", "triton-rocm"), ("xpu", "triton-xpu")])
+def test_build_that_names_its_own_triton_can_be_left_again(
+    build: str, triton: str, render: Render, rendered: Render, tmp_path: Path
 ) -> None:
     project = render(tmp_path, torch_build="cpu")
     modules = load_modules(project)
-    assert modules.torch_build.write_torch_build(project, INDEX + "rocm7.2")
-    assert modules.torch_build.project_build(project) == "rocm7.2"
+    assert modules.torch_build.write_torch_build(project, INDEX + build)
+    assert modules.torch_build.project_build(project) == build
     text = (project / "pyproject.toml").read_text("utf-8")
     settings = tomllib.loads(text)
-    needs = [need for need in settings["project"]["dependencies"] if "triton-rocm" in need]
-    (source,) = settings["tool"]["uv"]["sources"]["triton-rocm"]
+    needs = [need for need in settings["project"]["dependencies"] if triton in need]
+    (source,) = settings["tool"]["uv"]["sources"][triton]
     assert [source["marker"]] == [need.partition("; ")[2] for need in needs]
     assert settings["tool"]["uv"]["sources"]["torch"] == [source]
     modules.torch_build.write_torch_build(project, INDEX + "cpu")
@@ -266,6 +350,42 @@ def test_terminal_without_unicode_is_no_obstacle(generate: Generate) -> None:
     text = row("NVIDIA Gra\u0444ik \U0001f525", "9.0")
     result = generate(answers(text), environ={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
     assert result.device["device"] == "cuda"
+
+
+def test_project_made_beside_a_gpu_trains_without_one(generate: Generate) -> None:
+    """Unless this machine has a GPU, of course."""
+    project = generate(answers(H100)).project
+    done = subprocess.run(
+        [sys.executable, "-B", "train.py", "--epochs", "1", "--run", "first", "--no-report"],
+        cwd=project,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Warning: ") == 1
+    assert "doctor" in done.stderr
+    assert (project / "runs/first/metrics.jsonl").read_text("utf-8")
+
+
+def test_project_made_without_a_gpu_says_beside_one_what_to_type(
+    generate: Generate, tmp_path: Path
+) -> None:
+    project = generate().project
+    assert "cpu" in (project / "device.toml").read_text("utf-8")
+    write_program(tmp_path / "tools" / "nvidia-smi", answers(H100))
+    path = f"{tmp_path / 'tools'}{os.pathsep}{os.environ.get('PATH', '')}"
+    done = subprocess.run(
+        [sys.executable, "-B", "-S", "-m", "my_torch_project", "doctor"],
+        cwd=project,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "says cpu, but what suits this machine is cuda" in done.stdout
+    assert "doctor --write" in done.stdout
 
 
 def test_hook_leaves_no_trace(generate: Generate) -> None:

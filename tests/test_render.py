@@ -28,6 +28,8 @@ COMMON = """
     train.py
     PACKAGE/__init__.py
     PACKAGE/__main__.py
+    PACKAGE/build_choice.py
+    PACKAGE/capabilities.py
     PACKAGE/checkpoint.py
     PACKAGE/commands.py
     PACKAGE/console.py
@@ -41,14 +43,15 @@ COMMON = """
     PACKAGE/figures.py
     PACKAGE/gpus.py
     PACKAGE/hyperparameters.py
+    PACKAGE/linux_files.py
     PACKAGE/loaders.py
     PACKAGE/machine.py
     PACKAGE/models.py
     PACKAGE/nvidia.py
     PACKAGE/optimizer.py
     PACKAGE/plan.py
-    PACKAGE/report.py
     PACKAGE/report.html.jinja
+    PACKAGE/report.py
     PACKAGE/runs.py
     PACKAGE/runtime.py
     PACKAGE/sampling.py
@@ -56,6 +59,7 @@ COMMON = """
     PACKAGE/signals.py
     PACKAGE/sources.py
     PACKAGE/torch_build.py
+    PACKAGE/torch_checks.py
     PACKAGE/train.py
     PACKAGE/utils.py
     PACKAGE/visualize.py
@@ -68,7 +72,10 @@ COMMON = """
 """
 # ... and what hangs on an answer. Questions that are not here change no file's name.
 BY_ANSWER = {
-    "task": {"image_classification": "PACKAGE/pretrained.py", "tabular_regression": ""},
+    "task": {
+        "image_classification": "PACKAGE/images.py PACKAGE/pretrained.py PACKAGE/zoo.py",
+        "tabular_regression": "",
+    },
     "ci": {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml", "none": ""},
 }
 

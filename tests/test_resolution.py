@@ -113,7 +113,11 @@ def locked(project: Project, environment: Environment) -> Callable[[str], Locked
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("build", BUILDS)
 def test_uv_takes_the_build_on_every_platform(
-    build: str, platform: str, locked: Callable[[str], Locked], environment: Environment, server: str
+    build: str,
+    platform: str,
+    locked: Callable[[str], Locked],
+    environment: Environment,
+    server: str,
 ) -> None:
     folder, packages = locked(build)
     options = ["--frozen", "--python-platform", platform]

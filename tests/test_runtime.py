@@ -5,16 +5,18 @@ import json
 import os
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from conftest import Render
-from worlds import NAME, load_modules
+from worlds import NAME, load_modules, row
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,92 @@ def test_processes_of_torchrun_get_a_gpu_each(
         prepare()
 
 
+def test_only_gpus_that_the_wheel_has_code_for_are_used(
+    prepare: Callable[..., Any], gpu: Callable[[int, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu(9, 0)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda index=0: [(6, 1), (9, 0)][index or 0]
+    )
+    assert str(prepare().device) == str(prepare("device", device="cuda").device) == "cuda:1"
+
+
+def test_model_is_placed_as_the_run_computes(prepare: Callable[..., Any]) -> None:
+    model = torch.nn.Conv2d(3, 4, 3)
+    runtime = prepare("precision", precision="bf16", channels_last=True)
+    runtime.place(model)
+    assert model.weight.is_contiguous(memory_format=torch.channels_last)
+    with runtime.autocast():
+        assert model(torch.ones(1, 3, 5, 5)).dtype is torch.bfloat16
+    with prepare().autocast():
+        assert model(torch.ones(1, 3, 5, 5)).dtype is torch.float32
+
+
+# --- torch.compile ------------------------------------------------------------------------------
+
+COMPILED = """
+import sys, torch
+from types import SimpleNamespace
+from my_torch_project.runtime import compile_model, prepare
+
+settings = SimpleNamespace(
+    device="cpu", precision="fp32", num_workers=0, channels_last=False, tf32=False, compile=True
+)
+runtime = prepare(settings, frozenset(sys.argv[1:]))
+assert runtime.compile, runtime.notes
+model, plain = (torch.nn.Linear(3, 1) for _ in range(2))
+plain.load_state_dict(model.state_dict())
+compile_model(model, runtime)
+for size in (2, 5):
+    model(torch.ones(size, 3)).sum().backward()
+    plain(torch.ones(size, 3)).sum().backward()
+model.eval()
+assert model.weight.grad.equal(plain.weight.grad)
+assert model.state_dict().keys() == plain.state_dict().keys()
+"""
+
+
+def with_broken_compiler(project: Path, folder: Path, *typed: str) -> Any:
+    return subprocess.run(
+        [sys.executable, "-B", "-c", COMPILED, *typed],
+        cwd=project,
+        env=os.environ | {"CXX": "false", "TORCHINDUCTOR_CACHE_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="compilers are found in another way there")
+def test_compiling_that_fails_costs_one_warning(rendered: Render, tmp_path: Path) -> None:
+    done = with_broken_compiler(rendered(), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Warning: torch.compile failed") == 1
+    assert "Going on without compiling." in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="compilers are found in another way there")
+def test_typed_compile_that_fails_is_an_error(rendered: Render, tmp_path: Path) -> None:
+    done = with_broken_compiler(rendered(), tmp_path, "compile")
+    assert done.returncode == 1
+    assert "UserError: torch.compile failed" in done.stderr
+    assert "Leave out `--compile`" in done.stderr
+
+
+def test_error_in_the_model_itself_is_not_blamed_on_compiling(
+    runtime: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            raise ZeroDivisionError("the model's own")
+
+    model = Broken()
+    runtime.compile_model(model, SimpleNamespace(compile=True, compile_typed=False))
+    with pytest.raises(ZeroDivisionError, match="the model's own"):
+        model(torch.ones(1))
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("capability", "architectures", "runs"),
     [
@@ -175,20 +263,23 @@ def test_processes_of_torchrun_get_a_gpu_each(
     ],
 )
 def test_kernels_run_on_the_same_major_version(
-    capability: tuple[int, int], architectures: list[str], runs: bool, runtime: Any
+    capability: tuple[int, int], architectures: list[str], runs: bool, prepare: object
 ) -> None:
-    assert importlib.import_module(f"{NAME}.capabilities").has_kernels(capability, architectures) is runs
+    capabilities = importlib.import_module(f"{NAME}.capabilities")
+    assert capabilities.has_kernels(capability, architectures) is runs
 
 
 # --- the doctor ---------------------------------------------------------------------------------
 
 
-def call_doctor(project: Path, *arguments: str, options: tuple[str, ...] = ()) -> Any:
+def call_doctor(
+    project: Path, *arguments: str, options: tuple[str, ...] = (), **environ: str
+) -> Any:
     package = next(project.glob("*/__init__.py")).parent.name
     return subprocess.run(
         [sys.executable, "-B", *options, "-m", package, "doctor", *arguments],
         cwd=project,
-        env=os.environ | {"TORCH_BACKEND": ""},
+        env=os.environ | {"TORCH_BACKEND": ""} | environ,
         capture_output=True,
         text=True,
         timeout=120,
@@ -218,3 +309,126 @@ def test_doctor_writes_device_toml_again(render: Render, tmp_path: Path) -> None
     assert "device.toml: cannot be read" in call_doctor(project, options=("-S",)).stdout
     call_doctor(project, "--write", options=("-S",))
     assert tomllib.loads((project / "device.toml").read_text("utf-8"))["device"]
+
+
+def test_doctor_names_every_check(rendered: Render) -> None:
+    report = json.loads(call_doctor(rendered(), "--json").stdout)
+    named = {check["name"] for check in report["checks"]}
+    before_torch = {"python", "gpu", "device.toml", "workers", "memory", "disk"}
+    of_torch = {"torch", "torch build", "cuda", "cudnn", "kernels", "arithmetic", "precision"}
+    assert before_torch | of_torch | {"compile", "gpu memory"} <= named
+    for check in report["checks"]:
+        assert check["state"] == "ok" or check["remedy"], check
+
+
+def test_doctor_tells_gpu_and_driver_before_torch_is_there(
+    rendered: Render, tmp_path: Path
+) -> None:
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\ncat <<'END'\n{row()}END\n", "utf-8")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PATH', '')}"
+    done = call_doctor(rendered(), options=("-S",), PATH=path)
+    assert "gpu: NVIDIA GeForce RTX 4090 (compute capability 8.9, 24564 MiB)" in done.stdout
+    assert "driver: 580.95.05, speaks CUDA 13.0 or newer" in done.stdout
+
+
+FAKE_TORCHES = {
+    "crashes": ("import os; os.abort()", "torch: crashed with exit code"),
+    "cannot be loaded": (
+        "raise OSError('libcudart.so.13: cannot open')",
+        "torch: OSError: libcudart.so.13: cannot open",
+    ),
+    "is too new": ("__version__ = '2.15.0'", "torch: 2.15.0, but the project is made for"),
+}
+
+
+@pytest.mark.parametrize("name", FAKE_TORCHES)
+def test_sick_torch_does_not_take_the_doctor_with_it(
+    name: str, rendered: Render, tmp_path: Path
+) -> None:
+    code, words = FAKE_TORCHES[name]
+    (tmp_path / "torch.py").write_text(code, "utf-8")
+    done = call_doctor(rendered(), PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert words in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.fixture
+def checks(prepare: object) -> Any:
+    return importlib.import_module(f"{NAME}.torch_checks")
+
+
+def test_torch_that_hangs_is_given_up(
+    checks: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    doctor = importlib.import_module(f"{NAME}.doctor")
+    monkeypatch.setattr(doctor, "LIMIT", 0.5)
+    monkeypatch.setattr(doctor, "PACKAGE", "json")  # which has no such module; never reached
+    monkeypatch.setattr(doctor, "PROJECT", tmp_path)
+    (tmp_path / "json").mkdir()
+    (tmp_path / "json" / "__init__.py").write_text("import time; time.sleep(60)", "utf-8")
+    found = doctor.Found("Linux", "x86_64")
+    start = time.monotonic()
+    output = doctor.ask_torch(found, doctor.make_plan(found))
+    assert time.monotonic() - start < 3
+    (check,) = doctor.checks_of(output)
+    assert (check.name, check.state) == ("torch", "broken")
+
+
+def facts(checks: Any, device: str = "cuda", build: str = "cu130") -> Any:
+    return checks.Facts("cuda", "13.0", False, device, build)
+
+
+def test_doctor_sees_that_torch_can_use_the_gpu(
+    checks: Any, gpu: Callable[[int, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu(8, 9)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (20 * 2**30, 24 * 2**30))
+    monkeypatch.setattr(torch.backends.cudnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91300)
+    told = {
+        name: getattr(checks, f"check_{name}")(facts(checks))
+        for name in ("cuda", "cudnn", "kernels", "precision", "gpu_memory")
+    }
+    assert {check.state for check in told.values()} == {"ok"}
+    assert "the driver speaks CUDA 13.0, torch 13.0" in told["cuda"].text
+    assert told["cudnn"].text == "91300"
+    assert "sm_86" in told["kernels"].text
+    assert told["precision"].text == "fp32, bf16, fp16 on cuda:0"
+    assert told["gpu_memory"].text.startswith("20.0 of 24.0 GiB")
+
+
+def test_doctor_sees_a_wheel_without_kernels_for_the_gpu(
+    checks: Any, gpu: Callable[[int, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu(6, 1)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    check = checks.check_kernels(facts(checks, build="cu126"))
+    assert check.state == "broken"
+    assert "none for GPU 6.1 (sm_61)" in check.text
+    assert "torch_build cu126" in check.remedy
+
+
+@pytest.mark.parametrize(
+    ("cuda", "build", "state", "remedy"),
+    [
+        (None, "cu130", "warning", "torch build above"),
+        ("13.0", "cu126", "broken", "torch_build cu126"),
+        ("13.0", "cu130", "broken", "Restart"),
+    ],
+    ids=["wheel for the CPU", "wheel too new for the driver", "sick driver"],
+)
+def test_doctor_says_why_torch_cannot_use_the_gpu(
+    cuda: str | None,
+    build: str,
+    state: str,
+    remedy: str,
+    checks: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    check = checks.check_cuda(facts(checks, build=build))
+    assert check.state == state
+    assert remedy in check.remedy

@@ -18,7 +18,7 @@ DESKTOPS = ("win_amd64", "macosx_14_0_arm64")
 CUDA = ("cu126", "cu130", "cu132")
 
 # A build backend of twenty lines in place of hatchling's: a wheel that holds the metadata only.
-BACKEND = '''
+BACKEND = """
 import pathlib, tomllib, zipfile
 
 def build_wheel(folder, config_settings=None, metadata_directory=None):
@@ -35,7 +35,7 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
     return f"{stem}-py3-none-any.whl"
 
 build_editable = build_wheel
-'''
+"""
 
 
 class Index:
@@ -166,6 +166,7 @@ def served(index: Index, certificate: Path | None = None) -> Iterator[str]:
             self.end_headers()
             if self.command == "GET":
                 self.wfile.write(page or b"")
+            self.wfile.flush()
 
         do_HEAD = do_GET
 
@@ -177,7 +178,7 @@ def served(index: Index, certificate: Path | None = None) -> Iterator[str]:
             self.send_response(200)
             self.end_headers()
             secure = context.wrap_socket(self.connection, server_side=True)
-            self.rfile, self.wfile = secure.makefile("rb"), secure.makefile("wb", 0)
+            self.rfile, self.wfile = secure.makefile("rb"), secure.makefile("wb")
             self.close_connection = False
 
         def log_message(self, *_: object) -> None:
@@ -196,16 +197,13 @@ def make_certificate(folder: Path) -> Path:
     """A certificate of download.pytorch.org by an authority of our own (authority.pem)."""
     new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     authority, certificate = folder / "authority.pem", folder / "server.pem"
-    for path, options in (
-        (authority, ["-subj", "/CN=Tests"]),
-        (
-            certificate,
-            ["-subj", "/CN=download.pytorch.org", "-CA", str(authority)]
-            + ["-CAkey", str(authority.with_suffix(".key"))]
-            + ["-addext", "subjectAltName=DNS:download.pytorch.org"]
-            + ["-addext", "basicConstraints=critical,CA:FALSE"],
-        ),
+    signed = ["-CA", str(authority), "-CAkey", str(authority.with_suffix(".key"))]
+    extensions = ["subjectAltName=DNS:download.pytorch.org", "basicConstraints=critical,CA:FALSE"]
+    signed += [word for extension in extensions for word in ("-addext", extension)]
+    for path, subject, options in (
+        (authority, "/CN=Tests", []),
+        (certificate, "/CN=download.pytorch.org", signed),
     ):
         files = ["-out", str(path), "-keyout", str(path.with_suffix(".key"))]
-        subprocess.run([*new, *options, *files], check=True, capture_output=True)
+        subprocess.run([*new, "-subj", subject, *options, *files], check=True, capture_output=True)
     return certificate

@@ -17,20 +17,28 @@ class Criterion:
     """Squared or Huber loss of the errors, counted in standard deviations of the target.
 
     So it does not matter whether the target is in metres or millimetres; a model that always says
-    the mean of the target has a squared loss of 1.
+    the mean of the target has a squared loss of 1. Training adds a penalty on large weights.
     """
 
     LOWER_IS_BETTER = frozenset({"loss", "mae", "rmse"})
 
     def __init__(self, settings: Hyperparameters, facts: dict[str, Any]) -> None:
         self.delta = settings.huber_delta if settings.loss == "huber" else None
+        self.penalty = settings.ridge_alpha / facts["num_rows"]
         self.mean = facts["target_mean"]
         self.std = facts["target_std"]
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The mean loss of a training batch, a scalar."""
+        """The mean loss of a training batch, a scalar, with the gradient of the penalty.
+
+        The penalty is on matrices alone, so not on biases and not on the linear part. It is not
+        part of the value, so that training and validation losses can be compared.
+        """
         (numeric, categories), target = batch
-        return self._losses(model(numeric, categories), target).mean()
+        mean: Tensor = self._losses(model(numeric, categories), target).mean()
+        squares = [weight.square().sum() for weight in model.parameters() if weight.ndim > 1]
+        penalty: Tensor = self.penalty * sum(squares, start=torch.zeros_like(mean))
+        return mean + (penalty - penalty.detach())
 
     def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """What the metrics and figures need of each sample of a batch: (N,) each.

@@ -109,6 +109,7 @@ def _learn(
     if not numeric and not categorical:
         raise UserError(f"{train.name} has no column from which {target!r} could be predicted.")
     facts = {
+        "num_rows": len(train.frame),
         "target": target,
         "numeric": numeric,
         "categorical": categorical,

@@ -37,17 +37,19 @@ class Hyperparameters(CommonHyperparameters):
     """What an error costs: its square, or (huber) only in proportion where it is large."""
     huber_delta: Positive = 1.0
     """Where an error begins to be large for huber, in standard deviations of the target."""
+    ridge_alpha: PositiveOrZero = 7.0
+    """Penalty on the squared weights of the mlp, like alpha of scikit-learn's Ridge: the fewer the
+    rows, the more it matters. The linear part has none."""
     monitor: Literal["r2", "rmse", "mae", "loss"] = "r2"
     """Validation metric by which the best epoch is chosen."""
 
-    epochs: Count = 50
+    epochs: Count = 60
     """Number of passes over the training rows."""
     batch_size: Count = 32
     """Rows per optimizer step, over all processes and accumulation steps together."""
     learning_rate: Positive = 3e-3
     """Highest learning rate of the schedule."""
-    weight_decay: PositiveOrZero = 7.0
-    """Weight decay of the blocks and embeddings; strong, because most tables are small. The linear
-    part has none. Try 1 or less with tens of thousands of rows."""
+    warmup_fraction: Annotated[float, Range(0, 0.9)] = 0.2
+    """Part of all steps in which the learning rate rises from near zero."""
     ema_decay: Annotated[float, Range(0, 0.99999)] = 0.98
     """Decay of the moving average of the weights, which is then evaluated; 0: no average."""

@@ -62,7 +62,7 @@ class Regressor(nn.Module):
 class Linear(nn.Module):
     """A weight for every feature and every category. All start at zero: the mean of the target.
 
-    They are vectors, which the optimizer does not decay, so weight decay pulls the MLP to this
+    They are vectors, which neither penalty nor weight decay touch, so these pull the MLP to this
     model, not to zero.
     """
 

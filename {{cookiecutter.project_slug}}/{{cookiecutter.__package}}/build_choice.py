@@ -139,7 +139,9 @@ def _with_driver(found: Found) -> str:
 
 def no_wheel(found: Found) -> tuple[str, ...]:
     """A note where torch has no wheel at all."""
+    if found.musl:
+        return ("torch has no wheel for Alpine and its like (musl): use Debian or Ubuntu.",)
     machines = {"Linux": ("x86_64", "aarch64"), "Windows": ("amd64", "x86_64")}
-    if found.machine.lower() in machines.get(found.system, (found.machine.lower(),)):
-        return ()
+    if found.system == "Darwin" or found.machine.lower() in machines.get(found.system, ()):
+        return ()  # what a Mac lacks, the search for its GPU has told
     return (f"torch has no wheel for {found.system} on {found.machine}.",)

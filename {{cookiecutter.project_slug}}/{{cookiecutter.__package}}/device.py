@@ -41,6 +41,8 @@ class Found:
     wsl: bool = False
     jetson: bool = False
     container: bool = False
+    musl: bool = False
+    """Alpine and the like."""
     asked: str = "auto"
     """The torch build that TORCH_BACKEND or UV_TORCH_BACKEND names."""
     visible_gpus: int | None = None
@@ -97,6 +99,7 @@ def _surroundings(machine: Machine) -> Found:
         wsl=machine.is_wsl,
         jetson=machine.is_jetson,
         container=machine.is_container,
+        musl=machine.is_musl,
         asked=asked,
         notes=tuple(notes),
     )

@@ -38,7 +38,7 @@ def evaluate(
     metrics = criterion.metrics().to(runtime.device)
     kept: list[dict[str, Tensor]] = []
     for batch in loader:
-        with autocast(runtime):
+        with runtime.autocast():
             outputs = criterion.evaluate(model, to_device(batch, runtime.device))
         mean_loss.update(outputs["loss"])
         criterion.update(metrics, outputs)
@@ -63,18 +63,6 @@ def _in_order(kept: list[dict[str, Tensor]], world: World) -> dict[str, np.ndarr
     return {"index": np.arange(sum(lengths)), **together}
 
 
-def place(model: nn.Module, runtime: Runtime) -> None:
-    """Move the model to the device, in the memory layout that the run has."""
-    layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
-    model.to(runtime.device).to(memory_format=layout)
-
-
-def autocast(runtime: Runtime) -> torch.autocast:
-    """Automatic mixed precision as the run has it; does nothing in fp32."""
-    dtype = runtime.autocast_dtype
-    return torch.autocast(runtime.device.type, dtype=dtype, enabled=dtype is not None)
-
-
 def is_better(value: float, best: float | None, name: str, criterion: Criterion) -> bool:
     """Whether ``value`` of the metric ``name`` is better than ``best``, if there is a best yet."""
     if best is None or math.isnan(best):
@@ -89,7 +77,7 @@ def evaluate_run(run: Path, settings: Hyperparameters, runtime: Runtime, world: 
     checkpoint.require_same_data(saved["facts"], data.facts)
     model = make_model(settings, saved["facts"], initialize=False)
     model.load_state_dict(saved["model"])
-    place(model, runtime)
+    runtime.place(model)
     loader = make_eval_loader(data.test, data, settings, runtime, world)
     metrics, _ = evaluate(model, Criterion(settings, saved["facts"]), loader, runtime, world)
     if world.is_main:

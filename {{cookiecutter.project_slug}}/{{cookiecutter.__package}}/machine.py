@@ -161,6 +161,12 @@ class Machine:
         return any(map(self.exists, marks)) or any(name in self.environ for name in names)
 
     @property
+    def is_musl(self) -> bool:
+        """Alpine and the like, whose C library is not the one that wheels are built for."""
+        ours = self.glob("/lib/ld-linux*") or self.glob("/lib64/ld-linux*")
+        return self.system == "Linux" and bool(self.glob("/lib/ld-musl-*")) and not ours
+
+    @property
     def is_jetson(self) -> bool:
         """NVIDIA's small boards, whose GPU needs a torch of its own."""
         if self.system != "Linux" or self.machine != "aarch64":

@@ -124,9 +124,12 @@ def compile_model(model: "torch.nn.Module", runtime: Runtime) -> None:
     """
     if not runtime.compile:
         return
+    from torch._functorch import config
+
+    config.force_non_lazy_backward_lowering = True  # so that what fails, fails in the call
     try:
         model.compile()
-    except RuntimeError as error:  # a Python that torch.compile does not know
+    except Exception as error:  # a Python that torch.compile does not know, say
         _report_failed_compile(error, runtime)
         return
     compiled = model._compiled_call_impl

@@ -3,6 +3,7 @@
 It prints one check a line as JSON, so what was found before a crash is not lost.
 """
 
+import importlib.metadata
 import importlib.util
 import shutil
 import sys
@@ -116,12 +117,12 @@ def check_torchvision(facts: Facts) -> Check:
     if importlib.util.find_spec("torchvision") is None:
         return Check("torchvision", "ok", "not installed")
     import torch
-    import torchvision
 
-    builds = {version.partition("+")[2] for version in (torch.__version__, torchvision.__version__)}
+    version = importlib.metadata.version("torchvision")
+    builds = {text.partition("+")[2] for text in (torch.__version__, version)}
     if len(builds - {""}) <= 1:
-        return Check("torchvision", "ok", torchvision.__version__)
-    text = f"{torchvision.__version__} is of another build than torch {torch.__version__}"
+        return Check("torchvision", "ok", version)
+    text = f"{version} is of another build than torch {torch.__version__}"
     return Check("torchvision", "broken", text, INSTALL)
 
 

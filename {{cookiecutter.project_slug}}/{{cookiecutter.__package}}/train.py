@@ -18,12 +18,12 @@ from .criterion import Criterion
 from .datasets import make_data
 from .distributed import World
 from .errors import RunFailed, Stopped
-from .evaluate import Metrics, autocast, evaluate, is_better, place
+from .evaluate import Metrics, evaluate, is_better
 from .hyperparameters import Hyperparameters
 from .loaders import Data, make_eval_loader, make_train_loader, to_device
 from .models import make_model
 from .optimizer import WeightAverage, make_optimizer, make_schedule
-from .runtime import Runtime
+from .runtime import Runtime, compile_model
 from .sampling import StepSampler
 from .signals import StopSignals
 from .utils import mix_seed, peak_memory_mib, seed_torch
@@ -64,8 +64,7 @@ def train(
         parameters = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
         runs.save_environment(run, runtime, parameters)
         print(console.opening_line(data, runtime, parameters))
-    if runtime.compile:
-        state.model.compile()
+    compile_model(state.model, runtime)
     model = distributed.wrap(state.model, runtime.device, world)
     with StopSignals() as stop:
         while state.progress.epoch < settings.epochs and not is_exhausted(state.progress, settings):
@@ -83,7 +82,7 @@ def make_state(job: Job, steps_per_epoch: int) -> State:
     seed_torch(mix_seed(settings.seed), runtime.device)
     model = make_model(settings, job.data.facts)
     model = distributed.share_batch_norms(model, runtime.device, job.world)
-    place(model, runtime)
+    runtime.place(model)
     optimizer = make_optimizer(model, settings)
     return State(
         model=model,
@@ -157,7 +156,7 @@ def train_step(job: Job, state: State, model: nn.Module, batches: Iterator[Any])
         # Dropout depends on where the run is, not on what it did before.
         seed_torch(mix_seed(settings.seed, state.progress.step, part, job.world.rank), device)
         with distributed.gradients_stay_here(model, part + 1 < settings.accumulation_steps):
-            with autocast(job.runtime):
+            with job.runtime.autocast():
                 loss = job.criterion.loss(model, batch) / settings.accumulation_steps
             state.scaler.scale(loss).backward()
         losses.append(loss.detach())

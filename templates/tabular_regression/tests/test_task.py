@@ -204,7 +204,7 @@ def test_training_starts_at_the_mean_of_the_target(model: Any) -> None:
 
 
 def test_one_batch_can_be_learned_by_heart(tmp_path: Path) -> None:
-    settings = make_settings(houses(), tmp_path, dropout=0.0)
+    settings = make_settings(houses(), tmp_path, dropout=0.0, ridge_alpha=0.0)
     data = make_data(settings)
     samples: Any = data.train
     torch.manual_seed(0)
@@ -230,7 +230,7 @@ def test_gaps_and_extreme_values_give_a_finite_prediction() -> None:
 def test_the_loss_does_not_depend_on_the_unit_of_the_target(loss: Any) -> None:
     values = []
     for unit in (1.0, 1000.0):
-        facts = {"target_mean": 5 * unit, "target_std": 2 * unit}
+        facts = {"num_rows": 2, "target_mean": 5 * unit, "target_std": 2 * unit}
         criterion = Criterion(Hyperparameters(loss=loss), facts)
         prediction, target = torch.tensor([4.0, 9.0]) * unit, torch.tensor([5.0, 5.0]) * unit
         nothing = (torch.empty(2, 0), torch.empty(2, 0))
@@ -250,8 +250,24 @@ class Constant(torch.nn.Module):
         return self.answer
 
 
+def test_the_penalty_is_on_the_blocks_and_falls_with_the_number_of_rows() -> None:
+    facts = {"num_rows": 100, "target_mean": 0.0, "target_std": 1.0}
+    criterion = Criterion(Hyperparameters(ridge_alpha=50.0), facts)
+    model = Constant(torch.zeros(2))
+    model.vector = torch.nn.Parameter(torch.ones(3))
+    batch = ((torch.empty(2, 0), torch.empty(2, 0)), torch.zeros(2))
+    model.matrix = torch.nn.Parameter(torch.full((2, 3), 4.0))
+    loss = criterion.loss(model, batch)
+    loss.backward()
+    assert loss == 0
+    assert model.vector.grad is None
+    assert model.matrix.grad is not None
+    assert model.matrix.grad.tolist() == [[2 * 4.0 * 50 / 100] * 3] * 2
+
+
 def test_metrics_are_right_around_a_large_mean_and_for_a_single_row() -> None:
-    criterion = Criterion(Hyperparameters(), {"target_mean": 2000.0, "target_std": 1.0})
+    facts = {"num_rows": 3, "target_mean": 2000.0, "target_std": 1.0}
+    criterion = Criterion(Hyperparameters(), facts)
     target = torch.tensor([1999.0, 2000.0, 2001.0])
     outputs = {"prediction": target + torch.tensor([0.5, 0.0, 0.0]), "target": target}
     metrics = criterion.metrics()
@@ -270,7 +286,7 @@ def test_a_table_of_ones_own_trains_and_predicts_in_its_units(
     monkeypatch.chdir(tmp_path)
     houses(300).to_csv("houses.csv", index=False)
     flags = ["--data", "houses.csv", "--target", "price", "--model", model, "--device", "cpu"]
-    assert main(["train", *flags, "--run", "own", "--epochs", "30", "--no-report"]) == 0
+    assert main(["train", *flags, "--run", "own", "--no-report", "--learning-rate", "0.02"]) == 0
     assert main(["evaluate", "own", "--device", "cpu"]) == 0
     metrics = json.loads(Path("runs/own/evaluation.json").read_text())
     predictions = np.load("runs/own/predictions.npz")
