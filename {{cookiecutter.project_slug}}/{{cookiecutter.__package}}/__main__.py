@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     # Threads of the CPU that spin for long while they wait make a step up to twenty times slower
     # when another program takes a core. GNU OpenMP reads this when torch is imported.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
         return 0 if argv else 2
