@@ -681,7 +681,7 @@ outputs = st.one_of(
 
 
 @settings(
-    max_examples=2500,
+    max_examples=2000,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

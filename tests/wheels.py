@@ -118,6 +118,9 @@ def torch_index(requirements: Iterable[str]) -> Index:
         folder = f"whl/{build}"
         add_torch(index, folder, f"+{build}", (*LINUX, "win_amd64"), versions, "triton")
     add_torch(index, "whl/rocm7.2", "+rocm7.2", LINUX[:1], ["2.14.1"], "triton-rocm")
+    intel = (LINUX[0], "win_amd64")
+    add_torch(index, "whl/xpu", "+xpu", intel, ["2.14.1"], "triton-xpu")
+    index.add("whl/xpu", "triton-xpu", "3.8.0", "win_amd64")
     return index
 
 

@@ -105,8 +105,8 @@ def evaluate(argv: list[str]) -> int:
     def arguments(
         run: Run,
         data: Path | None = None,
-        device: Literal["auto", "cuda", "mps", "cpu"] = "auto",
-    ) -> tuple[str, Path | None, Literal["auto", "cuda", "mps", "cpu"]]:
+        device: Literal["auto", "cuda", "mps", "xpu", "cpu"] = "auto",
+    ) -> tuple[str, Path | None, Literal["auto", "cuda", "mps", "xpu", "cpu"]]:
         """Metrics of a run's best checkpoint on the test set, saved as its evaluation.json.
 
         Args:

@@ -70,7 +70,7 @@ def wrap(model: nn.Module, device: torch.device, world: World) -> nn.Module:
     """The model whose gradients are averaged over all processes."""
     if world.size == 1:
         return model
-    devices = [device] if device.type == "cuda" else None
+    devices = [device] if device.type in ("cuda", "xpu") else None
     return nn.parallel.DistributedDataParallel(model, device_ids=devices)
 
 

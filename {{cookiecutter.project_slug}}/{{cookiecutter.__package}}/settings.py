@@ -89,7 +89,7 @@ class CommonHyperparameters:
     patience: CountOrZero = 0
     """Stop after this many epochs without a better one; 0: never."""
 
-    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    device: Literal["auto", "cuda", "mps", "xpu", "cpu"] = "auto"
     """Where to compute. auto takes the GPU that torch can use, else the CPU."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of the heavy operations (automatic mixed precision)."""

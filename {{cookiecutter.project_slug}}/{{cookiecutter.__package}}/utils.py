@@ -39,6 +39,8 @@ def seed_torch(seed: int, device: "torch.device | None" = None) -> None:
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
     elif device is not None and device.type == "mps":
         torch.mps.manual_seed(seed)
+    elif device is not None and device.type == "xpu":
+        torch.xpu.manual_seed(seed)
 
 
 @contextmanager
@@ -66,10 +68,10 @@ def write_text(path: Path, text: str) -> None:
 
 def peak_memory_mib(device: "torch.device") -> float | None:
     """Most memory in use so far: on the GPU, else of this process; None where nobody counts it."""
-    if device.type == "cuda":
+    if device.type in ("cuda", "xpu"):
         import torch
 
-        return torch.cuda.max_memory_allocated(device) / 2**20
+        return torch.accelerator.max_memory_allocated(device) / 2**20
     if sys.platform == "win32":
         return None
     import resource
