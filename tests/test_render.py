@@ -73,7 +73,10 @@ COMMON = """
 # ... and what hangs on an answer. Questions that are not here change no file's name.
 BY_ANSWER = {
     "task": {
-        "image_classification": "PACKAGE/images.py PACKAGE/pretrained.py PACKAGE/zoo.py",
+        "image_classification": """
+            PACKAGE/class_folders.py PACKAGE/confusion.py PACKAGE/folders.py PACKAGE/images.py
+            PACKAGE/panels.py PACKAGE/pretrained.py PACKAGE/zoo.py
+        """,
         "tabular_regression": "",
     },
     "ci": {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml", "none": ""},

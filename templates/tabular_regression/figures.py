@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from .loaders import Data
+from .utils import shorten
 
 MAX_ROWS = 15
 
@@ -93,10 +94,3 @@ def draw_worst(
 def opacity(num_points: int) -> float:
     """Lighter dots where many lie over one another."""
     return float(np.clip(1000 / max(num_points, 1), 0.05, 0.8))
-
-
-def shorten(text: str, width: int) -> str:
-    """The text in one line, with its middle left out where it is too long."""
-    text = " ".join(text.split())
-    half = (width - 1) // 2
-    return text if len(text) <= width else f"{text[:half]}…{text[-half:]}"

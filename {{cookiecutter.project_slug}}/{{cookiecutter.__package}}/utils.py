@@ -1,4 +1,4 @@
-"""Helpers that belong to no single step (step 3-1): seeds, files, memory."""
+"""Helpers that belong to no single step (step 3-1): seeds, files, memory, long texts."""
 
 import os
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+from unicodedata import east_asian_width
 
 if TYPE_CHECKING:  # reports and other programs use this module without torch
     import torch
@@ -78,3 +79,12 @@ def peak_memory_mib(device: "torch.device") -> float | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def shorten(text: str, width: int) -> str:
+    """The text in one line, with its middle left out where it is too long."""
+    text = " ".join(text.split())
+    cells = sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+    width = width * len(text) // max(cells, 1)  # a Hangul letter is as wide as two Latin ones
+    half = (width - 1) // 2
+    return text if len(text) <= width else f"{text[:half]}…{text[-half:]}"

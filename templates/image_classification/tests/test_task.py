@@ -119,7 +119,7 @@ def test_an_empty_class_is_named(folder: Path) -> None:
 def test_a_class_with_too_few_images_is_named(folder: Path) -> None:
     for number in range(2, 10):
         (folder / "dark" / f"{number}.png").unlink()
-    assert "'dark' has 2 image(s)" in complaint_about(folder)
+    assert "'dark' has too few images (2)" in complaint_about(folder)
 
 
 def test_a_single_class_is_refused(folder: Path) -> None:
