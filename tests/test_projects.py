@@ -89,6 +89,15 @@ def test_the_stated_quality_is_reached(trained: Path) -> None:
         assert metrics["r2"] >= expected - 0.02
 
 
+def test_classes_from_a_table_are_learned(render: Render, tmp_path: Path) -> None:
+    project = render(tmp_path, task="tabular_regression")
+    flags = ["--objective", "classification", "--device", "cpu", "--run", "first", "--no-report"]
+    python(project, "train.py", *flags)
+    python(project, "-m", PACKAGE, "evaluate", "first", "--device", "cpu")
+    assert evaluation(project)["auroc"] >= 0.98
+    assert evaluation(project)["accuracy"] >= 0.93
+
+
 def test_a_run_leaves_a_report_with_its_figures(trained: Path) -> None:
     run = trained / "runs" / "first"
     page = (run / "report.html").read_text("utf-8")
@@ -232,6 +241,8 @@ def make_data_of_the_readme(project: Path) -> None:
     sizes = generator.uniform(30, 200, 100)
     rows = [f"{size:.0f},{'NS'[i % 2]},{size * 3:.0f}" for i, size in enumerate(sizes)]
     (project / "houses.csv").write_text("\n".join(["size,side,price", *rows]), encoding="utf-8")
+    rows = [f"{size:.0f},{'near' if size < 100 else 'far'}" for size in sizes]
+    (project / "visits.csv").write_text("\n".join(["km,way", *rows]), encoding="utf-8")
 
 
 def weights_of_a_resnet18(folder: Path) -> Path:

@@ -74,10 +74,13 @@ COMMON = """
 BY_ANSWER = {
     "task": {
         "image_classification": """
-            PACKAGE/class_folders.py PACKAGE/confusion.py PACKAGE/folders.py PACKAGE/images.py
-            PACKAGE/panels.py PACKAGE/pretrained.py PACKAGE/zoo.py
+            PACKAGE/class_folders.py PACKAGE/classes.py PACKAGE/confusion.py PACKAGE/folders.py
+            PACKAGE/images.py PACKAGE/mistakes.py PACKAGE/panels.py PACKAGE/pretrained.py
+            PACKAGE/zoo.py
         """,
-        "tabular_regression": "",
+        "tabular_regression": """
+            PACKAGE/classes.py PACKAGE/confusion.py PACKAGE/mistakes.py PACKAGE/tables.py
+        """,
     },
     "ci": {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml", "none": ""},
 }

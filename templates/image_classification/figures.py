@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from .confusion import count_pairs, draw_classes, draw_confusion
 from .loaders import Data
+from .mistakes import confident_mistakes, draw_no_mistakes
 from .panels import grid, show
 from .utils import seed_torch, shorten
 
@@ -38,12 +39,9 @@ def draw_mistakes(
 ) -> Figure:
     """The wrong predictions with the highest probability, each with its image."""
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != target)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_MISTAKES]
+    worst = confident_mistakes(target, probabilities, MAX_MISTAKES)
     if not len(worst):
-        figure = Figure(figsize=(6, 1))
-        figure.text(0.5, 0.5, f"No mistakes on {len(target)} images.", ha="center", va="center")
-        return figure
+        return draw_no_mistakes(len(target), "images")
     figure, panels = grid(len(worst), columns=4, height=2.9)
     for axes, n in zip(panels, worst, strict=True):
         i = int(index[n])

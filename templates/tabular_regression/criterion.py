@@ -1,11 +1,14 @@
 """Step 4, the criterion: what the network is trained for, and the metrics by which it is judged."""
 
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, R2Score
+from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, MulticlassF1Score
+from torchmetrics.utilities import dim_zero_cat
 
 from .hyperparameters import Hyperparameters
 
@@ -14,19 +17,14 @@ Batch = tuple[tuple[Tensor, Tensor], Tensor]
 
 
 class Criterion:
-    """Squared or Huber loss of the errors, counted in standard deviations of the target.
-
-    So it does not matter whether the target is in metres or millimetres; a model that always says
-    the mean of the target has a squared loss of 1. Training adds a penalty on large weights.
-    """
+    """The loss of the objective, and in training a penalty on large weights."""
 
     LOWER_IS_BETTER = frozenset({"loss", "mae", "rmse"})
 
     def __init__(self, settings: Hyperparameters, facts: dict[str, Any]) -> None:
-        self.delta = settings.huber_delta if settings.loss == "huber" else None
         self.penalty = settings.ridge_alpha / facts["num_rows"]
-        self.mean = facts["target_mean"]
-        self.std = facts["target_std"]
+        classify = settings.objective == "classification"
+        self.objective = (Classification if classify else Regression)(settings, facts)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The mean loss of a training batch, a scalar, with the gradient of the penalty.
@@ -35,41 +33,108 @@ class Criterion:
         part of the value, so that training and validation losses can be compared.
         """
         (numeric, categories), target = batch
-        mean: Tensor = self._losses(model(numeric, categories), target).mean()
+        mean = self.objective.training_loss(model(numeric, categories), target)
         squares = [weight.square().sum() for weight in model.parameters() if weight.ndim > 1]
         penalty: Tensor = self.penalty * sum(squares, start=torch.zeros_like(mean))
         return mean + (penalty - penalty.detach())
 
     def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """What the metrics and figures need of each sample of a batch: (N,) each.
+        """What the metrics and figures need of each sample of a batch.
 
-        "loss" is always there; "prediction" and "target" are in the units of the target.
+        "target" and "loss" (N,) are always there. Of numbers also "prediction" (N,), in the units
+        of the target; of classes "logits" (N, classes).
         """
         (numeric, categories), target = batch
-        prediction = model(numeric, categories)
-        loss = self._losses(prediction, target)
-        return {"prediction": prediction, "target": target, "loss": loss}
+        output = model(numeric, categories)
+        loss = self.objective.losses(output, target)
+        return {self.objective.OUTPUT: output, "target": target, "loss": loss}
 
-    def _losses(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def metrics(self) -> MetricCollection:
+        """Fresh metrics."""
+        return self.objective.metrics()
+
+    def update(self, metrics: MetricCollection, outputs: dict[str, Tensor]) -> None:
+        """Add what ``evaluate`` returned to the metrics."""
+        self.objective.update(metrics, outputs[self.objective.OUTPUT], outputs["target"])
+
+
+class Regression:
+    """Squared or Huber loss of the errors, counted in standard deviations of the target.
+
+    So it does not matter whether the target is in metres or millimetres; a model that always says
+    the mean of the target has a squared loss of 1.
+    """
+
+    OUTPUT = "prediction"
+
+    def __init__(self, settings: Hyperparameters, facts: dict[str, Any]) -> None:
+        self.delta = settings.huber_delta if settings.loss == "huber" else None
+        self.mean = facts["target_mean"]
+        self.std = facts["target_std"]
+
+    def losses(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Of each row, (N,)."""
         error: Tensor = (prediction - target) / self.std
         if self.delta is None:
             return error.square()
         zero = torch.zeros_like(error)
         return functional.huber_loss(error, zero, reduction="none", delta=self.delta)
 
+    def training_loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Of a batch, a scalar."""
+        return self.losses(prediction, target).mean()
+
     def metrics(self) -> MetricCollection:
-        """Fresh metrics."""
+        """Of predicted numbers."""
         return MetricCollection(
             {"r2": R2(), "rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError()}
         )
 
-    def update(self, metrics: MetricCollection, outputs: dict[str, Tensor]) -> None:
-        """Add what ``evaluate`` returned to the metrics.
+    def update(self, metrics: MetricCollection, prediction: Tensor, target: Tensor) -> None:
+        """All metrics are the same for shifted targets, and sums of squares around zero are exact.
 
-        All of them are the same for shifted targets, and sums of squares around zero are exact:
-        around a large mean (a year, say) float32 would lose the digits that matter.
+        Around a large mean (a year, say) float32 would lose the digits that matter.
         """
-        metrics.update(outputs["prediction"] - self.mean, outputs["target"] - self.mean)
+        metrics.update(prediction - self.mean, target - self.mean)
+
+
+class Classification:
+    """Cross-entropy; ``balanced`` weighs the rows so that all classes count the same."""
+
+    OUTPUT = "logits"
+
+    def __init__(self, settings: Hyperparameters, facts: dict[str, Any]) -> None:
+        counts = torch.tensor(facts["class_counts"], dtype=torch.float32)
+        self.weights = counts.sum() / (len(counts) * counts) if settings.balanced else None
+        self.num_classes = len(counts)
+
+    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Of each row, (N,)."""
+        return functional.cross_entropy(logits, target, reduction="none")
+
+    def training_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Of a batch, a scalar. It is not divided by the sum of weights, which differs by batch."""
+        losses = self.losses(logits, target)
+        if self.weights is not None:
+            self.weights = self.weights.to(target.device)
+            losses = losses * self.weights[target]
+        return losses.mean()
+
+    def metrics(self) -> MetricCollection:
+        """Of predicted classes."""
+        num, check = self.num_classes, False
+        return MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(num, average="micro", validate_args=check),
+                "f1": MulticlassF1Score(num, average="macro", validate_args=check),
+                "auroc": MeanAUROC(num, average="none", validate_args=check),
+            },
+            compute_groups=False,  # the area needs every row, the others only counts
+        )
+
+    def update(self, metrics: MetricCollection, logits: Tensor, target: Tensor) -> None:
+        """All of them take logits."""
+        metrics.update(logits, target)
 
 
 class R2(R2Score):
@@ -80,3 +145,19 @@ class R2(R2Score):
         if self.total < 2:
             return torch.full_like(self.residual, torch.nan)
         return super().compute()
+
+
+class MeanAUROC(MulticlassAUROC):
+    """Area under the ROC curve of each class against the others; their mean.
+
+    Only classes count of which there are rows, and rows of others.
+    """
+
+    def compute(self) -> Tensor:  # type: ignore[override]  # the base class's own has the same
+        """The mean, a scalar in [0, 1]; NaN if there is no such class."""
+        counts = torch.bincount(dim_zero_cat(self.target), minlength=self.num_classes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the classes that are left out here
+            areas = super().compute()
+        known = (counts > 0) & (counts < counts.sum())
+        return areas[known].mean()

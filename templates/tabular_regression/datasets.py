@@ -1,6 +1,7 @@
 """Step 2, the table as the model gets it: which columns are used, and how, as tensors."""
 
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from .classes import order_classes
 from .errors import UserError
 from .hyperparameters import Hyperparameters
 from .loaders import Data
-from .sources import DIABETES, Table, read_tables, split_names
+from .sources import Table, read_tables, split_names
 
 Sample = tuple[tuple[Tensor, Tensor], Tensor]
 
@@ -22,7 +24,7 @@ class Rows:
     """Rows as tensors.
 
     A sample is ((numeric columns: (F,) float32, NaN where missing; codes of the categories: (K,)
-    int64, 0 where missing or unknown), target: () float32).
+    int64, 0 where missing or unknown), target: () float32, or the number of a class: () int64).
     """
 
     numeric: Tensor
@@ -49,19 +51,8 @@ class Rows:
 
 def make_data(settings: Hyperparameters) -> Data:
     """Training, validation and test rows as ``settings`` ask for them."""
-    tables = read_tables(settings)
+    tables, target = read_tables(settings)
     train = tables["train"]
-    if settings.target is None and settings.data is not None:
-        listed = ", ".join(train.frame.columns[:30])
-        raise UserError(
-            f"Which column of {train.name} is to be predicted? Type --target with one of: {listed}."
-        )
-    target = train.find(settings.target or DIABETES[-1], "--target")
-    if not _is_numeric(train.frame[target]):
-        raise UserError(
-            f"The column {target!r} of {train.name} holds texts, and a target must be numbers. "
-            "Type --target with another column, or write the values as numbers."
-        )
     dropped, as_names = (
         {train.find(name, flag) for name in split_names(text)}
         for text, flag in (
@@ -70,6 +61,8 @@ def make_data(settings: Hyperparameters) -> Data:
         )
     )
     facts, left_out = _learn(train, target, dropped, as_names)
+    classify = settings.objective == "classification"
+    facts |= _learn_classes(train, target) if classify else _learn_target(train, target)
     for column, reason in left_out.items():
         print(f"Left out: column {column!r}, which {reason}.", file=sys.stderr)
     return Data(
@@ -103,7 +96,6 @@ def _learn(
             if counts[counts > 1].sum() < 0.5 * counts.sum():
                 del categorical[column]
                 left_out[column] = "has a text of its own in most training rows"
-    targets = _statistics(train.targets(target))
     if train.frame[target].nunique() < 2:
         raise UserError(f"The target {target!r} is the same in all training rows of {train.name}.")
     if not numeric and not categorical:
@@ -113,10 +105,27 @@ def _learn(
         "target": target,
         "numeric": numeric,
         "categorical": categorical,
-        "target_mean": targets["mean"],
-        "target_std": targets["std"],
     }
     return facts, left_out
+
+
+def _learn_target(train: Table, target: str) -> dict[str, Any]:
+    """Of the numbers to be predicted."""
+    if not _is_numeric(train.frame[target]):
+        raise UserError(
+            f"The column {target!r} of {train.name} holds texts, and a target must be numbers. "
+            "Type --objective classification if they are classes, or --target with another column, "
+            "or write the values as numbers."
+        )
+    statistics = _statistics(train.targets(target))
+    return {"target_mean": statistics["mean"], "target_std": statistics["std"]}
+
+
+def _learn_classes(train: Table, target: str) -> dict[str, Any]:
+    """Of the classes to be predicted."""
+    counts = Counter(train.classes(target))
+    names = order_classes(counts)
+    return {"classes": names, "class_counts": [counts[name] for name in names]}
 
 
 def _is_numeric(cells: pd.Series) -> bool:
@@ -150,7 +159,23 @@ def _to_tensors(table: Table, facts: dict[str, Any]) -> Rows:
     return Rows(
         numeric=torch.tensor(np.array(numeric).reshape(-1, rows).T, dtype=torch.float32),
         categories=torch.tensor(np.array(codes).reshape(-1, rows).T, dtype=torch.int64),
-        target=torch.tensor(table.targets(facts["target"]), dtype=torch.float32),
+        target=_targets(table, facts),
         table=table.name,
         numbers=table.frame.index.tolist(),
     )
+
+
+def _targets(table: Table, facts: dict[str, Any]) -> Tensor:
+    """The column to predict: numbers as float32, or numbers of classes as int64."""
+    column = facts["target"]
+    if "classes" not in facts:
+        return torch.tensor(table.targets(column), dtype=torch.float32)
+    names = table.classes(column)
+    numbers = pd.Index(facts["classes"]).get_indexer(names)
+    unknown = np.flatnonzero(numbers < 0)
+    if len(unknown):
+        raise UserError(
+            f"{table.name}, row {table.frame.index[unknown[0]]}: no training row has the class "
+            f"{names[unknown[0]]!r} of {column!r}. Add training rows, or remove this one."
+        )
+    return torch.tensor(numbers, dtype=torch.int64)

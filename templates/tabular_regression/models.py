@@ -13,18 +13,13 @@ from .hyperparameters import Hyperparameters
 LARGEST_VALUE = 10.0
 
 
-class Regressor(nn.Module):
-    """A network with the preprocessing of its table, so that no user can forget it.
-
-    It fills in missing numbers, standardises, and returns to the units of the target.
-    """
+class Standardized(nn.Module):
+    """A network with the preprocessing of its table, so that no user can forget it."""
 
     median: Tensor
     mean: Tensor
     std: Tensor
     may_miss: Tensor
-    target_mean: Tensor
-    target_std: Tensor
 
     def __init__(self, network: nn.Module, facts: dict[str, Any]) -> None:
         super().__init__()
@@ -35,18 +30,16 @@ class Regressor(nn.Module):
             self.register_buffer(name, values)
         gaps = [number for number, column in enumerate(columns) if column["missing"]]
         self.register_buffer("may_miss", torch.tensor(gaps, dtype=torch.int64))
-        self.register_buffer("target_mean", torch.tensor(facts["target_mean"]))
-        self.register_buffer("target_std", torch.tensor(facts["target_std"]))
 
     def forward(self, numeric: Tensor, categories: Tensor) -> Tensor:
-        """Rows to predictions (N,) in the units of the target.
+        """Rows to what the network makes of them (N, outputs).
 
         Args:
             numeric: (N, F) float, NaN where a value is missing.
             categories: (N, K) int64, 0 where a category is missing or unknown.
         """
         output: Tensor = self.network(self.features(numeric), categories)
-        return output.float() * self.target_std + self.target_mean
+        return output.float()
 
     def features(self, numeric: Tensor) -> Tensor:
         """(N, F) to (N, F + G): standardised columns, and 1 for each gap in G of the columns.
@@ -59,8 +52,40 @@ class Regressor(nn.Module):
         return torch.cat([standard, missing[:, self.may_miss].to(standard.dtype)], dim=1)
 
 
+class Regressor(Standardized):
+    """Predicts a number in its own units; training starts at the mean of the target."""
+
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(self, network: nn.Module, facts: dict[str, Any]) -> None:
+        super().__init__(network, facts)
+        self.register_buffer("target_mean", torch.tensor(facts["target_mean"]))
+        self.register_buffer("target_std", torch.tensor(facts["target_std"]))
+
+    def forward(self, numeric: Tensor, categories: Tensor) -> Tensor:
+        """Rows, as in ``Standardized``, to predictions (N,) in the units of the target."""
+        output = super().forward(numeric, categories).squeeze(1)
+        return output * self.target_std + self.target_mean
+
+
+class Classifier(Standardized):
+    """Predicts a class; training starts at the shares that the classes have."""
+
+    log_shares: Tensor
+
+    def __init__(self, network: nn.Module, facts: dict[str, Any]) -> None:
+        super().__init__(network, facts)
+        counts = torch.tensor(facts["class_counts"], dtype=torch.float32)
+        self.register_buffer("log_shares", (counts / counts.sum()).log())
+
+    def forward(self, numeric: Tensor, categories: Tensor) -> Tensor:
+        """Rows, as in ``Standardized``, to logits (N, classes)."""
+        return super().forward(numeric, categories) + self.log_shares
+
+
 class Linear(nn.Module):
-    """A weight for every feature and every category. All start at zero: the mean of the target.
+    """A weight for every feature and every category, and each output. All start at zero.
 
     They are vectors, which neither penalty nor weight decay touch, so these pull the MLP to this
     model, not to zero.
@@ -68,19 +93,21 @@ class Linear(nn.Module):
 
     first_codes: Tensor
 
-    def __init__(self, num_features: int, num_categories: list[int]) -> None:
+    def __init__(self, num_features: int, num_categories: list[int], num_outputs: int) -> None:
         super().__init__()
-        self.weights = nn.Parameter(torch.zeros(num_features))
-        self.bias = nn.Parameter(torch.zeros(1))
-        # One vector for all columns: code 0 of a column, then its categories, then the next column.
-        self.effects = nn.Parameter(torch.zeros(sum(num_categories) + len(num_categories)))
+        self.num_outputs = num_outputs
+        self.weights = nn.Parameter(torch.zeros(num_features * num_outputs))
+        self.bias = nn.Parameter(torch.zeros(num_outputs))
+        # For all columns: code 0 of a column, then its categories, then the next column.
+        num_codes = sum(num_categories) + len(num_categories)
+        self.effects = nn.Parameter(torch.zeros(num_codes * num_outputs))
         starts = [sum(num_categories[:column]) + column for column in range(len(num_categories))]
         self.register_buffer("first_codes", torch.tensor(starts, dtype=torch.int64))
 
     def forward(self, features: Tensor, categories: Tensor) -> Tensor:
-        """(N, features) and (N, K) to (N,)."""
-        effects = self.effects[categories + self.first_codes].sum(1)
-        return features @ self.weights + effects + self.bias
+        """(N, features) and (N, K) to (N, outputs)."""
+        effects = self.effects.view(-1, self.num_outputs)[categories + self.first_codes].sum(1)
+        return features @ self.weights.view(-1, self.num_outputs) + effects + self.bias
 
 
 class MLP(nn.Module):
@@ -95,6 +122,7 @@ class MLP(nn.Module):
         self,
         num_features: int,
         num_categories: list[int],
+        num_outputs: int,
         *,
         width: int,
         depth: int,
@@ -103,24 +131,24 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [embedding_size or default_embedding_size(count) for count in num_categories]
-        self.linear = Linear(num_features, num_categories)
+        self.linear = Linear(num_features, num_categories, num_outputs)
         self.embeddings = nn.ModuleList(
             _embedding(count, size) for count, size in zip(num_categories, sizes, strict=True)
         )
         self.first = nn.Linear(num_features + sum(sizes), width)
         self.blocks = nn.ModuleList(_block(width, dropout) for _ in range(depth))
-        last = nn.Linear(width, 1)
+        last = nn.Linear(width, num_outputs)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.head = nn.Sequential(nn.ReLU(), last)
 
     def forward(self, features: Tensor, categories: Tensor) -> Tensor:
-        """(N, features) and (N, K) to (N,)."""
+        """(N, features) and (N, K) to (N, outputs)."""
         embedded = [table(categories[:, k]) for k, table in enumerate(self.embeddings)]
         hidden = self.first(torch.cat([features, *embedded], dim=1))
         for block in self.blocks:
             hidden = hidden + block(hidden)
-        output: Tensor = self.linear(features, categories) + self.head(hidden).squeeze(1)
+        output: Tensor = self.linear(features, categories) + self.head(hidden)
         return output
 
 
@@ -158,16 +186,19 @@ def make_model(
     numeric = facts["numeric"].values()
     num_features = len(numeric) + sum(column["missing"] for column in numeric)
     num_categories = [len(vocabulary) for vocabulary in facts["categorical"].values()]
+    classify = settings.objective == "classification"
+    num_outputs = len(facts["classes"]) if classify else 1
     network: nn.Module
     if settings.model == "linear":
-        network = Linear(num_features, num_categories)
+        network = Linear(num_features, num_categories, num_outputs)
     else:
         network = MLP(
             num_features,
             num_categories,
+            num_outputs,
             width=settings.width,
             depth=settings.depth,
             dropout=settings.dropout,
             embedding_size=settings.embedding_size,
         )
-    return Regressor(network, facts)
+    return Classifier(network, facts) if classify else Regressor(network, facts)

@@ -1,4 +1,4 @@
-"""Where tables come from: the diabetes data inside scikit-learn, or CSV files of your own."""
+"""Where tables come from: those inside scikit-learn, or CSV files of your own."""
 
 import csv
 import difflib
@@ -11,12 +11,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .classes import order_classes, split_classes
 from .errors import UserError
 from .hyperparameters import Hyperparameters
 from .loaders import packaged_file, split
+from .utils import read_text
 
 MIN_ROWS = 10
 DIABETES = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6", "progression"]
+CELL_NUCLEI = (
+    *("radius", "texture", "perimeter", "area", "smoothness", "compactness"),
+    *("concavity", "concave points", "symmetry", "fractal dimension"),
+)
+TUMOURS = [*(f"{kind} {name}" for kind in ("mean", "error", "worst") for name in CELL_NUCLEI)]
 
 
 @dataclass(frozen=True)
@@ -69,33 +76,77 @@ class Table:
 
     def targets(self, column: str) -> np.ndarray:
         """As ``numbers``; no row may be without one."""
-        values = self.numbers(column)
-        missing = np.isnan(values)
+        self._refuse_gaps(column)
+        return self.numbers(column)
+
+    def _refuse_gaps(self, column: str) -> None:
+        missing = self.frame[column].isna()
         if missing.any():
+            place = f"{self.name}, row {missing.idxmax()}: the target {column!r} is empty"
+            count = f"in {missing.sum()} of {len(missing)} rows"
+            raise UserError(f"{place} ({count}). Fill it in or remove the row.")
+
+    def classes(self, column: str) -> list[str]:
+        """A column as names of classes; no row may be without one."""
+        self._refuse_gaps(column)
+        return list(self.frame[column].astype(str))
+
+    def class_names(self, column: str) -> list[str]:
+        """The classes of a column, each once and in order.
+
+        Raises:
+            UserError: nearly every row has a class of its own.
+        """
+        classes = self.classes(column)
+        names = order_classes(classes)
+        if len(names) > len(classes) / 2:
             raise UserError(
-                f"{self.name}, row {self.frame.index[missing.argmax()]}: the target {column!r} is "
-                f"empty (in {missing.sum()} of {len(values)} rows). Fill it in or remove the row."
+                f"{self.name} has {len(names)} different values in the column {column!r} and "
+                f"{len(classes)} rows, so these are no classes. Type --target with another column, "
+                "or --objective regression to predict a number."
             )
-        return values
+        return names
 
 
-def read_tables(settings: Hyperparameters) -> dict[str, Table]:
-    """Training, validation and test rows, as they stand in the files.
+def read_tables(settings: Hyperparameters) -> tuple[dict[str, Table], str]:
+    """Training, validation and test rows, as they stand in the files; and the target's column.
 
     Raises:
         UserError: a file cannot be read, is not a table, or has too few rows.
     """
+    classify = settings.objective == "classification"
     texts = split_names(settings.categorical_columns)
-    tables = _read_files(settings.data, texts) if settings.data else {"train": _diabetes(texts)}
+    if settings.data is None:
+        tables = {"train": _tumours() if classify else _diabetes(texts)}
+    else:
+        names = [settings.target] if classify and settings.target else []
+        tables = _read_files(settings.data, texts + names)
     train = tables["train"]
+    target = _find_target(train, settings)
     if len(train.frame) < MIN_ROWS:
         raise UserError(
             f"{train.name} has {len(train.frame)} rows; at least {MIN_ROWS} are needed to train, "
             "and hundreds to learn something."
         )
     missing = tuple(part for part in ("val", "test") if part not in tables)
-    indices = split(len(train.frame), settings, parts=missing)
-    return tables | {p: Table(train.name, train.frame.iloc[rows]) for p, rows in indices.items()}
+    if classify:
+        names = train.class_names(target)
+        labels = [names.index(name) for name in train.classes(target)]
+        indices = split_classes(labels, names, settings, missing, "rows")
+    else:
+        indices = split(len(train.frame), settings, parts=missing)
+    parts = {p: Table(train.name, train.frame.iloc[rows]) for p, rows in indices.items()}
+    return tables | parts, target
+
+
+def _find_target(train: Table, settings: Hyperparameters) -> str:
+    """The column to predict; in the tables of scikit-learn it is the last one."""
+    if settings.target is None and settings.data is not None:
+        listed = ", ".join(train.frame.columns[:30])
+        raise UserError(
+            f"Which column of {train.name} is to be predicted? Type --target with one of: {listed}."
+        )
+    return train.find(settings.target or train.frame.columns[-1], "--target")
 
 
 def split_names(text: str) -> list[str]:
@@ -129,6 +180,14 @@ def _diabetes(texts: list[str]) -> Table:
     return Table("the diabetes data", frame.set_axis(range(1, len(frame) + 1)))
 
 
+def _tumours() -> Table:
+    """Breast cancer of Wisconsin: Street, Wolberg and Mangasarian (1993), 30 columns of numbers."""
+    path = packaged_file("breast_cancer.csv")
+    frame = pd.read_csv(path, header=0, names=[*TUMOURS, "diagnosis"])
+    frame["diagnosis"] = frame["diagnosis"].map({0: "malignant", 1: "benign"})
+    return Table("the breast cancer data", frame.set_axis(range(1, len(frame) + 1)))
+
+
 def _read_csv(path: Path, texts: list[str]) -> Table:
     """A CSV file whose columns ``texts`` are not to be taken for numbers.
 
@@ -138,7 +197,9 @@ def _read_csv(path: Path, texts: list[str]) -> Table:
     Raises:
         UserError: the file is missing, empty, or not a table.
     """
-    text = _read_text(path)
+    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise UserError(f"{path} is empty.")
     first_line = text.partition("\n")[0]
     separator = max(",;\t|", key=first_line.count)
     names = [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=separator), [])]
@@ -174,22 +235,6 @@ def _read_csv(path: Path, texts: list[str]) -> Table:
     if frame.empty:
         raise UserError(f"{path} has no rows below its first line.")
     return Table(path.name, frame)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path} is not text in UTF-8 (row {row}). Save the table as 'CSV UTF-8'."
-        ) from None
-    if not text.strip():
-        raise UserError(f"{path} is empty.")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _parser_problem(message: str, num_columns: int) -> str:

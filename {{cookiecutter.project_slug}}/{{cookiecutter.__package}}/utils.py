@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from unicodedata import east_asian_width
 
+from .errors import UserError
+
 if TYPE_CHECKING:  # reports and other programs use this module without torch
     import torch
 
@@ -65,6 +67,23 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic_write(path) as file:
         file.write(text.encode())
+
+
+def read_text(path: Path) -> str:
+    """The content of a text file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        UserError: it cannot be read, or is not UTF-8; the message names the line.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path} is not text in UTF-8 (line {line}). Save it as UTF-8.") from None
 
 
 def peak_memory_mib(device: "torch.device") -> float | None:

@@ -1,5 +1,6 @@
-"""Tabular regression: data, models and criterion."""
+"""Numbers and classes from tables: data, models and criterion."""
 
+import io
 import json
 import math
 from pathlib import Path
@@ -9,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from torch.utils.data import default_collate
 
 from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.criterion import Criterion
 from {{ cookiecutter.__package }}.datasets import make_data
 from {{ cookiecutter.__package }}.errors import UserError
+from {{ cookiecutter.__package }}.figures import draw
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 from {{ cookiecutter.__package }}.models import make_model
 
@@ -42,6 +45,21 @@ def make_settings(frame: pd.DataFrame, folder: Path, **values: Any) -> Hyperpara
     path = folder / "houses.csv"
     frame.to_csv(path, index=False)
     return Hyperparameters(data=path, target="price", **values)
+
+
+def visits(num_rows: int = 90) -> pd.DataFrame:
+    """Three ways to travel, of which distance and rain decide."""
+    random = np.random.default_rng(0)
+    distance, rain = random.uniform(0, 30, num_rows), random.choice(["yes", "no"], num_rows)
+    way = np.where(distance > 10, "train", np.where(rain == "yes", "bus", "bicycle"))
+    return pd.DataFrame({"distance": distance, "rain": rain, "way": way})
+
+
+def visits_settings(frame: pd.DataFrame, folder: Path, **values: Any) -> Hyperparameters:
+    """Settings with which the project learns the ways from a file."""
+    path = folder / "visits.csv"
+    frame.to_csv(path, index=False)
+    return Hyperparameters(data=path, target="way", objective="classification", **values)
 
 
 def refusal(text: str | bytes, folder: Path, **values: Any) -> str:
@@ -143,7 +161,7 @@ def test_semicolons_decimal_commas_and_quoted_names_are_understood(tmp_path: Pat
         (table("1,2", "1,2,3"), "3 cells in row 3"),
         (table("1,2,3"), "more cells in row 2"),
         (table("1,2", '"1,2'), "quotation mark in row 3"),
-        (table("1,2", "\udcff,2").encode(errors="surrogateescape"), "not text in UTF-8 (row 3)"),
+        (table("1,2", "\udcff,2").encode(errors="surrogateescape"), "not text in UTF-8 (line 3)"),
         (table().replace("x,y", "y,y"), "two columns 'y'"),
         (table().replace("x,y", "x,Y"), "Did you mean 'Y'?"),
         (table().replace("x,y", ","), "no names of columns"),
@@ -174,6 +192,56 @@ def test_a_wrong_name_brings_those_of_the_table(
     assert words in refusal(table(), tmp_path, **values)
 
 
+def test_texts_as_a_target_are_taken_for_classes_only_where_they_were_asked_for(
+    tmp_path: Path,
+) -> None:
+    assert "--objective classification" in refusal(
+        visits().to_csv(index=False), tmp_path, target="way"
+    )
+
+
+def test_a_target_with_a_value_of_its_own_in_each_row_is_no_class(tmp_path: Path) -> None:
+    text = "x,y\n" + "".join(f"{n},{n}.5\n" for n in range(20))
+    assert "--objective regression" in refusal(text, tmp_path, objective="classification")
+
+
+def test_a_class_of_too_few_rows_is_named(tmp_path: Path) -> None:
+    text = table("1,rare", "2,rare")
+    message = refusal(text, tmp_path, objective="classification")
+    assert "The class 'rare' has too few rows (2)" in message
+
+
+def test_a_class_that_training_does_not_know_is_named_with_its_row(tmp_path: Path) -> None:
+    frame = visits()
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    frame[:3].assign(way=["bus", "ship", "train"]).to_csv(tmp_path / "test.csv", index=False)
+    with pytest.raises(UserError, match=r"test.csv, row 3: no training row has the class 'ship'"):
+        make_data(Hyperparameters(data=tmp_path, target="way", objective="classification"))
+
+
+def test_a_metric_of_the_other_objective_cannot_choose_the_best_epoch() -> None:
+    with pytest.raises(UserError, match="--monitor with one of: loss, accuracy, f1, auroc"):
+        Hyperparameters(objective="classification", monitor="rmse")
+    with pytest.raises(UserError, match="--monitor with one of: loss, r2, rmse, mae"):
+        Hyperparameters(monitor="auroc")
+
+
+def test_classes_are_in_order_and_in_every_part_in_the_same_proportion(tmp_path: Path) -> None:
+    frame = visits(200).assign(way=[str(n % 3 + 8) for n in range(200)])
+    data = make_data(visits_settings(frame, tmp_path))
+    assert data.facts["classes"] == ["8", "9", "10"]
+    for part in (data.train, data.val, data.test):
+        labels = [int(part[i][1]) for i in range(len(part))]
+        assert max(labels.count(c) for c in range(3)) <= 2 + min(labels.count(c) for c in range(3))
+
+
+def test_the_tumours_are_all_there() -> None:
+    data = make_data(Hyperparameters(objective="classification"))
+    assert data.facts["classes"] == ["benign", "malignant"]
+    assert sum(map(len, (data.train, data.val, data.test))) == 569
+    assert len(data.facts["numeric"]) == 30
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nothing\.csv"):
         make_data(Hyperparameters(data=tmp_path / "nothing.csv", target="y"))
@@ -191,6 +259,30 @@ def test_every_weight_gets_a_gradient(model: Any, tmp_path: Path) -> None:
     Criterion(settings, data.facts).loss(network, batch).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp"])
+def test_every_weight_of_a_classifier_gets_a_gradient(model: Any, tmp_path: Path) -> None:
+    settings = visits_settings(visits(), tmp_path, model=model)
+    data = make_data(settings)
+    samples: Any = data.train
+    network, batch = make_model(settings, data.facts), samples.fetch(list(range(20)))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    assert network(*batch[0]).shape == (20, 3)
+    Criterion(settings, data.facts).loss(network, batch).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp"])
+def test_training_starts_at_the_shares_of_the_classes(model: Any, tmp_path: Path) -> None:
+    settings = visits_settings(visits(), tmp_path, model=model)
+    data = make_data(settings)
+    numeric, categories = data.val[0][0]
+    logits = make_model(settings, data.facts)(numeric[None], categories[None])
+    counts = torch.tensor(data.facts["class_counts"])
+    torch.testing.assert_close(logits.softmax(1)[0], counts / counts.sum())
 
 
 @pytest.mark.parametrize("model", ["linear", "mlp"])
@@ -250,6 +342,41 @@ class Constant(torch.nn.Module):
         return self.answer
 
 
+def test_balanced_classes_count_the_same() -> None:
+    facts = {"num_rows": 8, "classes": ["many", "few"], "class_counts": [6, 2]}
+    settings = Hyperparameters(objective="classification", balanced=True)
+    logits = torch.tensor([[1.0, 0.0]] * 6 + [[0.0, 1.0]] * 2)  # all right, all equally sure
+    target = torch.tensor([0] * 6 + [1] * 2)
+    batch = ((torch.empty(8, 0), torch.empty(8, 0)), target)
+    weighted, plain = (
+        Criterion(chosen, facts)
+        for chosen in (settings, Hyperparameters(objective="classification"))
+    )
+    model = Constant(logits.requires_grad_())
+    assert weighted.loss(model, batch).item() == pytest.approx(plain.loss(model, batch).item())
+    weighted.loss(model, batch).backward()
+    assert logits.grad is not None
+    of_each_class = logits.grad[:6, 0].sum(), logits.grad[6:, 1].sum()
+    assert of_each_class[0].item() == pytest.approx(of_each_class[1].item())
+
+
+def test_the_area_is_the_mean_over_the_classes_that_are_there() -> None:
+    facts = {"num_rows": 9, "classes": ["a", "b", "c", "none"], "class_counts": [3, 3, 2, 1]}
+    criterion = Criterion(Hyperparameters(objective="classification"), facts)
+    target = torch.tensor([0, 0, 1, 1, 2])
+    logits = torch.tensor(
+        [[3.0, 0, 0, 0], [2.0, 0, 0, 0], [0, 2.0, 0, 0], [2.0, 0, 0, 0], [0, 0, 3.0, 0]]
+    )
+    metrics = criterion.metrics()
+    criterion.update(metrics, {"logits": logits, "target": target})
+    expected = [
+        roc_auc_score(target == number, logits.softmax(1)[:, number]) for number in range(3)
+    ]
+    values = {name: value.item() for name, value in metrics.compute().items()}
+    assert values["auroc"] == pytest.approx(np.mean(expected))
+    assert values["accuracy"] == pytest.approx(0.8)
+
+
 def test_the_penalty_is_on_the_blocks_and_falls_with_the_number_of_rows() -> None:
     facts = {"num_rows": 100, "target_mean": 0.0, "target_std": 1.0}
     criterion = Criterion(Hyperparameters(ridge_alpha=50.0), facts)
@@ -293,3 +420,35 @@ def test_a_table_of_ones_own_trains_and_predicts_in_its_units(
     assert metrics["r2"] > 0.75
     assert abs(predictions["prediction"].mean() - predictions["target"].mean()) < 100
     assert predictions["target"].min() > 1000
+
+
+def test_classes_of_ones_own_are_learned_and_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    visits(400).to_csv("visits.csv", index=False)
+    flags = ["--data", "visits.csv", "--target", "way", "--objective", "classification"]
+    flags += ["--monitor", "accuracy", "--device", "cpu", "--epochs", "30"]
+    assert main(["train", *flags, "--run", "own"]) == 0
+    assert main(["evaluate", "own", "--device", "cpu"]) == 0
+    assert json.loads(Path("runs/own/evaluation.json").read_text())["accuracy"] > 0.85
+    figures = {path.stem for path in Path("runs/own/figures").glob("*.png")}
+    assert {"confusion_matrix", "classes", "roc_curves", "calibration", "worst_rows"} <= figures
+
+
+@pytest.mark.parametrize("num_classes", [2, 60])
+@pytest.mark.parametrize("right", [True, False])
+def test_figures_of_classes_stand_any_number_of_mistakes(num_classes: int, right: bool) -> None:
+    data = make_data(Hyperparameters(objective="classification"))
+    data.facts["classes"] = [f"<script> {n} 신경망 $x$" for n in range(num_classes)]
+    target = np.arange(80) % num_classes
+    logits = np.zeros((80, num_classes), dtype=np.float32)
+    logits[np.arange(80), target if right else (target + 1) % num_classes] = 5
+    predictions: dict[str, np.ndarray] = {
+        "index": np.arange(80),
+        "target": target,
+        "logits": logits,
+    }
+    for _, figure, caption in draw(predictions, data):
+        figure.savefig(io.BytesIO(), format="png")
+        assert caption
