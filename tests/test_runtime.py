@@ -248,6 +248,19 @@ def test_error_in_the_model_itself_is_not_blamed_on_compiling(
     assert capsys.readouterr().err == ""
 
 
+def test_a_model_may_say_which_part_of_it_is_compiled(runtime: Any) -> None:
+    class Both(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.part = torch.nn.Linear(3, 1)
+            self.compiled_part = self.part
+
+    model = Both()
+    runtime.compile_model(model, SimpleNamespace(compile=True, compile_typed=False))
+    assert model.part._compiled_call_impl is not None
+    assert model._compiled_call_impl is None
+
+
 @pytest.mark.parametrize(
     ("capability", "architectures", "runs"),
     [

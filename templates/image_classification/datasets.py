@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from .hyperparameters import Hyperparameters
+from .images import statistics
 from .loaders import Data
 from .pretrained import Preprocessing, preprocessing
 from .sources import Source, read_digits, read_folder
@@ -67,7 +68,7 @@ def make_data(settings: Hyperparameters) -> Data:
             "classes": classes,
             "channels": 1 if settings.data is None else 3,
             "image_size": size,
-            **statistics(Images(parts["train"], fitting), wanted),
+            **normalisation(Images(parts["train"], fitting), wanted),
         },
         in_memory=settings.data is None,
     )
@@ -108,10 +109,8 @@ def mixing(settings: Hyperparameters, num_classes: int) -> Mix | None:
     return mix
 
 
-def statistics(images: Images, wanted: Preprocessing | None) -> dict[str, list[float]]:
+def normalisation(images: Images, wanted: Preprocessing | None) -> dict[str, list[float]]:
     """Mean and spread of each channel: of the pretrained weights, else of the training images."""
     if wanted is not None and wanted.mean is not None and wanted.std is not None:
         return {"mean": wanted.mean, "std": wanted.std}
-    step = max(1, len(images) // 256)  # 256 images tell them well enough
-    pixels = torch.cat([images[i][0].flatten(1) for i in range(0, len(images), step)], dim=1) / 255
-    return {"mean": pixels.mean(1).tolist(), "std": pixels.std(1).clamp(min=1e-3).tolist()}
+    return statistics(images)

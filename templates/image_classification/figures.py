@@ -1,19 +1,21 @@
 """Step 6, the task's part: confusion, quality of each class, mistakes, and augmented samples."""
 
-import math
 from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .confusion import count_pairs, draw_classes, draw_confusion
 from .loaders import Data
 from .mistakes import confident_mistakes, draw_no_mistakes
-from .panels import grid, show
-from .utils import seed_torch, shorten
+from .panels import draw_samples, grid, show
+from .utils import shorten
 
-MAX_MISTAKES, MAX_SAMPLES = 12, 24
+MAX_MISTAKES = 12
 
 
 def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[str, Figure, str]]:
@@ -31,7 +33,8 @@ def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[st
         yield "classes", *draw_classes(counts, names, "images")
         figure = draw_mistakes(index, target, probabilities, data, names)
         yield "mistakes", figure, "The most confident mistakes. Some may be wrong labels."
-    yield "augmented_samples", draw_samples(data, names), "Training images as the model sees them."
+    figure = draw_samples(data, 8, 1.5, partial(draw_sample, names=names))
+    yield "augmented_samples", figure, "Training images as the model sees them."
 
 
 def draw_mistakes(
@@ -52,17 +55,11 @@ def draw_mistakes(
     return figure
 
 
-def draw_samples(data: Data, names: list[str]) -> Figure:
-    """A grid of training samples from all over the set, the same ones every time."""
-    indices = range(0, len(data.train), math.ceil(len(data.train) / MAX_SAMPLES))
-    figure, panels = grid(len(indices), columns=8, height=1.5)
-    with torch.random.fork_rng(devices=[]):  # whatever comes after is as random as without
-        for axes, i in zip(panels, indices, strict=True):
-            seed_torch(i)
-            image, label = data.train[i]
-            show(axes, image)
-            axes.set_title(label_text(label, names), fontsize=7)
-    return figure
+def draw_sample(axes: Axes, sample: tuple[torch.Tensor, Any], names: list[str]) -> None:
+    """A training image with its class."""
+    image, label = sample
+    show(axes, image)
+    axes.set_title(label_text(label, names), fontsize=7)
 
 
 def label_text(label: int | torch.Tensor, names: list[str]) -> str:

@@ -2,53 +2,11 @@
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .hyperparameters import Hyperparameters
+from .normalized import Normalized
 from .pretrained import replace_head, torchvision_model
-
-
-class Classifier(nn.Module):
-    """A network together with the normalisation of its images, so that no user can forget it."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self,
-        backbone: nn.Module,
-        head: nn.Module,
-        *,
-        mean: list[float],
-        std: list[float],
-        channels: int,
-        frozen: bool = False,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.channels = channels
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
-        self._frozen = frozen
-        if frozen:
-            backbone.requires_grad_(False)
-            head.requires_grad_(True)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W), uint8 or float in [0, 1], to logits (N, classes)."""
-        if not images.is_floating_point():
-            images = images / 255
-        normalized = (images - self.mean) / self.std
-        logits: Tensor = self.backbone(normalized.expand(-1, self.channels, -1, -1))
-        return logits
-
-    def train(self, mode: bool = True) -> "Classifier":
-        """A frozen backbone stays in evaluation mode: its batch norms must not learn either."""
-        super().train(mode)
-        if self._frozen:
-            self.backbone.eval()
-        return self
 
 
 class SmallCNN(nn.Sequential):
@@ -86,15 +44,15 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 def make_model(
     settings: Hyperparameters, facts: dict[str, Any], *, initialize: bool = True
 ) -> nn.Module:
-    """The model for data of which ``facts`` are known.
+    """The model for data of which ``facts`` are known: images (N, C, H, W) to logits (N, classes).
 
     ``initialize=False`` leaves out the pretrained weights, for a model that a checkpoint will fill.
     """
     num_classes, channels = len(facts["classes"]), facts["channels"]
-    backbone: nn.Module
+    network: nn.Module
     head: nn.Module
     if settings.model == "cnn":
-        backbone = head = SmallCNN(
+        network = head = SmallCNN(
             channels=channels,
             num_classes=num_classes,
             width=settings.width,
@@ -102,13 +60,13 @@ def make_model(
         )
     else:
         channels = 3  # torchvision's models see a grey image three times
-        backbone = torchvision_model(settings, facts["image_size"], initialize)
-        head = replace_head(backbone, num_classes)
-    return Classifier(
-        backbone,
-        head,
+        network = torchvision_model(settings, facts["image_size"], initialize)
+        head = replace_head(network, num_classes)
+    return Normalized(
+        network,
         mean=facts["mean"],
         std=facts["std"],
         channels=channels,
-        frozen=settings.freeze_backbone,
+        frozen=network if settings.freeze_backbone else None,
+        head=head,
     )

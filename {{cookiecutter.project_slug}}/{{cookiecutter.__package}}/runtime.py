@@ -114,7 +114,7 @@ def prepare(settings: Settings, typed: frozenset[str]) -> Runtime:
 
 
 def compile_model(model: "torch.nn.Module", runtime: Runtime) -> None:
-    """Compile the model, if the run wants it; a model that cannot be compiled works as it is.
+    """Compile the model, or its ``compiled_part``, if the run wants it; if not possible, go on.
 
     Compilers fail in many ways, most of them only when the model is first called. If the same call
     succeeds without compiling, then compiling was at fault, and is left out from there on.
@@ -124,6 +124,7 @@ def compile_model(model: "torch.nn.Module", runtime: Runtime) -> None:
     """
     if not runtime.compile:
         return
+    model = getattr(model, "compiled_part", model)
     from torch._functorch import config
 
     config.force_non_lazy_backward_lowering = True  # so that what fails, fails in the call

@@ -107,3 +107,4 @@ def shorten(text: str, width: int) -> str:
     width = width * len(text) // max(cells, 1)  # a Hangul letter is as wide as two Latin ones
     half = (width - 1) // 2
     return text if len(text) <= width else f"{text[:half]}…{text[-half:]}"
+{% include cookiecutter.task ~ "/utils.py" ignore missing %}

@@ -181,10 +181,10 @@ def test_pretrained_weights_get_a_new_head_and_their_own_preprocessing(
     assert facts["mean"] == pytest.approx([0.485, 0.456, 0.406])
     model = make_model(settings, facts)
     state = model.state_dict()
-    assert torch.equal(state["backbone.conv1.weight"], weights_on_disk["conv1.weight"])
+    assert torch.equal(state["network.conv1.weight"], weights_on_disk["conv1.weight"])
     learning = [name for name, p in model.named_parameters() if p.requires_grad]
-    assert learning == ["backbone.fc.weight", "backbone.fc.bias"]
-    assert not model.train().get_submodule("backbone.bn1").training
+    assert learning == ["network.fc.weight", "network.fc.bias"]
+    assert not model.train().get_submodule("network.bn1").training
 
 
 def test_weights_that_are_not_there_are_named(

@@ -1,0 +1,79 @@
+"""Step 3, define and load models: a small U-Net, and torchvision's segmentation models by name."""
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from .hyperparameters import Hyperparameters
+from .normalized import Normalized
+from .pretrained import torchvision_model
+
+NUM_LEVELS = 4  # each has images half as large as the one above it
+
+
+class UNet(nn.Module):
+    """Down through levels that are half as large and twice as deep, and up again.
+
+    On the way up each level also sees its features from the way down (Ronneberger et al. 2015,
+    https://arxiv.org/abs/1505.04597). It takes images of any size from 8 × 8 pixels; with
+    ``width`` 16 it has 0.4 million parameters.
+    """
+
+    def __init__(self, *, num_classes: int, width: int) -> None:
+        super().__init__()
+        channels = [width * 2**level for level in range(NUM_LEVELS)]
+        self.top = block(3, width)
+        self.down = nn.ModuleList(
+            nn.Sequential(nn.MaxPool2d(2), block(above, below))
+            for above, below in pairwise(channels)
+        )
+        self.narrow = nn.ModuleList(
+            nn.Conv2d(below, above, 1) for above, below in reversed(list(pairwise(channels)))
+        )
+        self.up = nn.ModuleList(block(2 * above, above) for above in reversed(channels[:-1]))
+        self.last = nn.Conv2d(width, num_classes, 1)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Images (N, 3, H, W) to logits "out" (N, classes, H, W), as torchvision's models do."""
+        features = self.top(images)
+        levels = []
+        for down in self.down:
+            levels.append(features)
+            features = down(features)
+        for narrow, up in zip(self.narrow, self.up, strict=True):
+            level = levels.pop()
+            larger = interpolate(narrow(features), size=level.shape[2:])
+            features = up(torch.cat([larger, level], dim=1))
+        return {"out": self.last(features)}
+
+
+def block(inputs: int, outputs: int) -> nn.Sequential:
+    """(N, inputs, H, W) to (N, outputs, H, W)."""
+    layers: list[nn.Module] = []
+    for channels in (inputs, outputs):
+        layers += [
+            nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)
+
+
+def make_model(
+    settings: Hyperparameters, facts: dict[str, Any], *, initialize: bool = True
+) -> nn.Module:
+    """The model for data of which ``facts`` are known: images (N, 3, H, W) to a dict of logits.
+
+    ``initialize=False`` leaves out the pretrained weights, for a model that a checkpoint will fill.
+    """
+    num_classes = len(facts["classes"])
+    network: nn.Module
+    if settings.model == "unet":
+        network = UNet(num_classes=num_classes, width=settings.width)
+    else:
+        network = torchvision_model(settings, num_classes, initialize)
+    frozen = network.get_submodule("backbone") if settings.freeze_backbone else None
+    return Normalized(network, mean=facts["mean"], std=facts["std"], frozen=frozen)
