@@ -1,5 +1,6 @@
 # make demo    a project with every default answer: generated, trained, evaluated
 # make test    every test of the template
+# make stress  200 kills of a run of every task, each compared with an undisturbed one
 # make lint    ruff and mypy on the template's own code
 # The first call sets up .venv; PYTHON=python3.12 chooses another Python for it.
 
@@ -10,13 +11,16 @@ else
 VENV_PYTHON := .venv/bin/python
 endif
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test stress lint setup clean
 
 demo: setup
 	@$(VENV_PYTHON) tools/demo.py
 
 test: setup
 	$(VENV_PYTHON) -m pytest
+
+stress: setup
+	@$(VENV_PYTHON) tools/stress.py
 
 lint: setup
 	$(VENV_PYTHON) -m ruff check

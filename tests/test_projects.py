@@ -103,24 +103,6 @@ def test_best_is_chosen_on_validation_and_evaluated_as_it_was_saved(trained: Pat
     assert predictions["loss"].mean() == pytest.approx(best["metrics"]["loss"], rel=1e-4)
 
 
-def test_a_killed_run_goes_on_to_the_same_end(trained: Path) -> None:
-    flags = ["--device", "cpu", "--precision", "fp32", "--no-report", "--run", "killed"]
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *flags],
-        cwd=trained,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-    )
-    metrics = trained / "runs" / "killed" / "metrics.jsonl"
-    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 3)
-    process.kill()
-    process.wait()
-    python(trained, "train.py", "--resume", "killed", "--no-report", "--device", "cpu")
-    killed, first = (last_checkpoint(trained / "runs" / name) for name in ("killed", "first"))
-    assert killed["progress"] == first["progress"]
-    assert all(torch.equal(killed["model"][key], first["model"][key]) for key in first["model"])
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal between processes")
 def test_ctrl_c_saves_the_run_and_says_how_to_resume(trained: Path) -> None:
     flags = ["--device", "cpu", "--epochs", "500", "--no-report", "--run", "interrupted"]

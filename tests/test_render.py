@@ -40,11 +40,14 @@ COMMON = """
     PACKAGE/doctor.py
     PACKAGE/errors.py
     PACKAGE/evaluate.py
+    PACKAGE/faults.py
     PACKAGE/figures.py
     PACKAGE/gpus.py
     PACKAGE/hyperparameters.py
     PACKAGE/linux_files.py
     PACKAGE/loaders.py
+    PACKAGE/locks.py
+    PACKAGE/losses.py
     PACKAGE/machine.py
     PACKAGE/models.py
     PACKAGE/nvidia.py
@@ -55,9 +58,12 @@ COMMON = """
     PACKAGE/runs.py
     PACKAGE/runtime.py
     PACKAGE/sampling.py
+    PACKAGE/saving.py
     PACKAGE/settings.py
     PACKAGE/signals.py
     PACKAGE/sources.py
+    PACKAGE/storage.py
+    PACKAGE/stored_settings.py
     PACKAGE/torch_build.py
     PACKAGE/torch_checks.py
     PACKAGE/train.py

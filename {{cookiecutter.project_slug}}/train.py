@@ -1,6 +1,6 @@
 """Step 1 of 6: set hyperparameters and run.
 
-    python train.py --epochs 50 --batch-size 16
+    python train.py --learning-rate 1e-3 --weight-decay 0.01
 
 is the same as `python -m {{ cookiecutter.__package }} train ...`.
 """

@@ -16,11 +16,12 @@ Train = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
-    """Trains two epochs on the CPU with more flags, and returns the run's folder."""
+    """Trains two epochs on a small part of the data, with more flags; returns the run's folder."""
     folder = tmp_path_factory.mktemp("project")
 
     def train(name: str, *flags: str, exit_code: int = 0) -> Path:
         common = ["train", "--epochs", "2", "--device", "cpu", "--precision", "fp32", "--no-report"]
+        common += ["--val-fraction", "0.1", "--test-fraction", "0.75", "--batch-size", "16"]
         named = [] if "--resume" in flags else ["--run", name]
         with contextlib.chdir(folder):
             assert main([*common, *named, *flags]) == exit_code

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.__package }} import settings
+from {{ cookiecutter.__package }} import stored_settings
 from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.commands import parse_train, typed_flags
 from {{ cookiecutter.__package }}.errors import UserError
@@ -16,7 +16,7 @@ from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project folder, without this machine's device.toml."""
-    monkeypatch.setattr(settings, "PROJECT", tmp_path)
+    monkeypatch.setattr(stored_settings, "PROJECT", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -91,12 +91,12 @@ def test_typed_flags_are_told_from_defaults() -> None:
 
 @pytest.mark.parametrize("arguments", [["train", "--help"], ["train", "--epochs", "0"], []])
 def test_help_and_refusals_need_no_torch(arguments: list[str]) -> None:
-    package = settings.__package__
+    package = stored_settings.__package__
     program = (
         f"import sys; from {package}.__main__ import main\n"
         f"try: main({arguments!r})\n"
         "except SystemExit: pass\n"
         "assert 'torch' not in sys.modules"
     )
-    root = Path(str(settings.__file__)).parent.parent
+    root = Path(str(stored_settings.__file__)).parent.parent
     subprocess.run([sys.executable, "-c", program], check=True, cwd=root, capture_output=True)

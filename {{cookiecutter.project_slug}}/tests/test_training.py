@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 from conftest import Train, rows, same, weights
-from torch import Tensor
+from torch import Tensor, nn
 
 from {{ cookiecutter.__package }} import train as training
 from {{ cookiecutter.__package }}.__main__ import main
+from {{ cookiecutter.__package }}.criterion import Criterion
 from {{ cookiecutter.__package }}.datasets import make_data
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 
@@ -36,6 +37,7 @@ def after_step(number: int, do: Callable[[], None]) -> Callable[..., Tensor]:
 def test_a_run_leaves_its_records_and_checkpoints(trained: Path) -> None:
     files = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
     assert files == {
+        ".lock",
         "checkpoints/best.pt",
         "checkpoints/last.pt",
         "checkpoints/previous.pt",
@@ -53,19 +55,47 @@ def test_the_loss_falls(trained: Path) -> None:
     assert last["step"] == 2 * first["step"]
 
 
+@pytest.mark.parametrize("every", ["0", "2", "1s"])
 def test_an_interrupted_run_ends_as_if_nothing_had_happened(
-    train: Train, trained: Path, monkeypatch: pytest.MonkeyPatch
+    train: Train, trained: Path, monkeypatch: pytest.MonkeyPatch, every: str
 ) -> None:
     steps_per_epoch = rows(trained)[0]["step"]
     step_of_signal = steps_per_epoch + steps_per_epoch // 2
     with monkeypatch.context() as patch:
         interrupt = after_step(step_of_signal, lambda: signal.raise_signal(signal.SIGINT))
         patch.setattr(training, "train_step", interrupt)
-        run = train("interrupted", exit_code=128 + signal.SIGINT)
+        name = f"interrupted-{every}"
+        run = train(name, "--checkpoint-every", every, exit_code=128 + signal.SIGINT)
     assert len(rows(run)) == 1
-    train("interrupted", "--resume", "interrupted")
+    train(name, "--resume", name)
     assert rows(run) == rows(trained)
     assert same(weights(run), weights(trained))
+
+
+class Crash(BaseException):
+    """What nobody catches: the process is gone, and cannot do anything more."""
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_run_that_crashes_anywhere_ends_as_if_nothing_had_happened(
+    train: Train, trained: Path, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    every = max(1, rows(trained)[-1]["step"] // 6)
+    name = f"crashed-{workers}"
+    flags = ["--checkpoint-every", str(every), "--num-workers", workers]
+    run = trained.parent / name
+
+    def crash() -> None:
+        raise Crash
+
+    for _ in range(5):
+        with monkeypatch.context() as patch, pytest.raises(Crash):
+            patch.setattr(training, "train_step", after_step(every + 2, crash))
+            train(name, *flags, *(["--resume", name] if run.exists() else []))
+    train(name, "--resume", name)
+    assert rows(run) == rows(trained)
+    assert same(weights(run), weights(trained))
+    assert same(weights(run, "best.pt"), weights(trained, "best.pt"))
 
 
 def test_the_number_of_workers_changes_nothing(train: Train, trained: Path) -> None:
@@ -94,28 +124,60 @@ def test_a_damaged_checkpoint_is_replaced_by_the_one_before(
     train: Train, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = train("damaged")
-    last = run / "checkpoints" / "last.pt"
-    last.write_bytes(last.read_bytes()[:-1000])
+    last, best = run / "checkpoints" / "last.pt", run / "checkpoints" / "best.pt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    best.write_bytes(best.read_bytes()[:-1000])
     train("damaged", "--resume", "damaged")
-    assert "damaged" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "last.pt is damaged" in output and "best.pt is damaged" in output
+    weights(run, "best.pt")
     assert same(weights(run), weights(trained))
     assert rows(run) == rows(trained)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
+def poison(number: int) -> Callable[..., Tensor]:
+    """A loss that is not a number in the given call."""
+    original, count = Criterion.loss, 0
+
+    def loss(self: Criterion, model: nn.Module, batch: Any) -> Tensor:
+        nonlocal count
+        count += 1
+        value = original(self, model, batch)
+        return value * math.nan if count == number else value
+
+    return loss
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_samples(
     train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    poisoned: list[int] = []
-    original = training.train_step
-
-    def train_step(*arguments: Any) -> Tensor:
-        loss = original(*arguments)
-        poisoned.append(1)
-        return loss * math.nan if len(poisoned) == 3 else loss
-
-    monkeypatch.setattr(training, "train_step", train_step)
+    monkeypatch.setattr(Criterion, "loss", poison(3))
     train("not-finite", exit_code=1)
-    assert "nan in step 3" in capsys.readouterr().err
+    assert "not finite in step 3 (epoch 1, step 3), whose samples are " in capsys.readouterr().err
+
+
+def test_a_step_that_is_not_finite_can_be_left_out(
+    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Criterion, "loss", poison(3))
+    run = train("skipped", "--on-nonfinite", "skip")
+    assert "in step 3 (epoch 1, step 3)" in capsys.readouterr().err
+    first, second = rows(run)
+    assert first["skipped_steps"] == 1 and "skipped_steps" not in second
+    assert first["step"] < second["step"]
+    state = weights(run)
+    assert all(value.isfinite().all() for value in state.values() if value.is_floating_point())
+
+
+def test_what_cannot_change_when_a_run_goes_on_is_refused_with_the_difference(
+    train: Train, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (trained / "hyperparameters.toml").read_text(encoding="utf-8")
+    train("finished", "--resume", "finished", "--seed", "7", exit_code=2)
+    assert "seed was 0, now it is 7" in capsys.readouterr().err
+    assert (trained / "hyperparameters.toml").read_text(encoding="utf-8") == before
 
 
 def test_averaged_weights_are_what_is_kept_as_best(train: Train) -> None:

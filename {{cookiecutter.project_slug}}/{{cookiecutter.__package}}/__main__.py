@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from .errors import UserError
+from .faults import explain
 
 PROGRAM = f"python -m {__package__}"
 COMMANDS = {
@@ -44,6 +45,12 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    except Exception as error:
+        problem = explain(error)
+        if problem is None:
+            raise
+        print(f"Error: {problem}", file=sys.stderr)
+        return problem.exit_code
 
 
 def find_command(name: str) -> Callable[[list[str]], int]:

@@ -1,10 +1,10 @@
-"""Checkpoints: nothing is lost, nothing is half written, nothing but tensors and plain types.
+"""What a checkpoint holds: all that a run needs to go on as if nothing had happened.
 
 last.pt is where training goes on, previous.pt the one before it, best.pt what is evaluated.
 """
 
-import pickle
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,10 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from . import storage
 from .errors import UserError
 from .optimizer import WeightAverage
-from .settings import CommonHyperparameters, to_plain
 from .utils import atomic_write
-
-FORMAT = 1
 
 
 @dataclass
@@ -33,7 +31,11 @@ class Progress:
     step_in_epoch: int = 0
     """Optimizer steps taken in the epoch under way."""
     loss_sum: float = 0.0
-    """Sum of the training losses of these steps."""
+    """Sum of the training losses of these steps, means over all processes."""
+    skipped: int = 0
+    """Number of these steps that were skipped because something was not finite."""
+    rate: float = 0.0
+    """Learning rate of the last step."""
     best: float | None = None
     """Best value of the monitored metric."""
     best_epoch: int = 0
@@ -50,6 +52,8 @@ class State:
     schedule: LambdaLR
     scaler: torch.amp.GradScaler
     progress: Progress
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """Those of metrics.jsonl."""
 
     def content(self) -> dict[str, Any]:
         """Tensors and plain types, for ``load``."""
@@ -60,6 +64,7 @@ class State:
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "progress": asdict(self.progress),
+            "rows": list(self.rows),
         }
 
     def load(self, content: dict[str, Any]) -> None:
@@ -75,72 +80,30 @@ class State:
             self.optimizer.load_state_dict(content["optimizer"])
         except (RuntimeError, ValueError) as error:
             raise UserError(
-                "The checkpoint is of another model or optimizer. Resume with the run's own "
-                f"hyperparameters. ({' '.join(str(error).split())[:200]})"
+                "The checkpoint is of another model or optimizer. Resume with the code and the "
+                f"hyperparameters of the run. ({' '.join(str(error).split())[:300]})"
             ) from None
         self.schedule.load_state_dict(content["schedule"])
         self.scaler.load_state_dict(content["scaler"])
         self.progress = Progress(**content["progress"])
+        self.rows = list(content["rows"])
 
 
-def save_last(
-    run: Path, state: State, settings: CommonHyperparameters, facts: dict[str, Any]
-) -> None:
+def write_last(run: Path, content: dict[str, Any]) -> None:
     """Write last.pt, and keep the one that it replaces as previous.pt."""
     folder = run / "checkpoints"
     new = folder / "new.pt"
-    _save(new, {"hyperparameters": to_plain(settings), "facts": facts, **state.content()})
+    storage.write(new, content)
     if (folder / "last.pt").exists():
         (folder / "last.pt").replace(folder / "previous.pt")
     new.replace(folder / "last.pt")
 
 
-def save_best(
-    run: Path,
-    state: State,
-    settings: CommonHyperparameters,
-    facts: dict[str, Any],
-    metrics: dict[str, float],
-    outputs: dict[str, np.ndarray],
-) -> None:
+def write_best(run: Path, content: dict[str, Any], outputs: Mapping[str, np.ndarray]) -> None:
     """Write best.pt, the weights to use, and predictions.npz, theirs for the validation set."""
     with atomic_write(run / "predictions.npz") as file:
         np.savez(file, **outputs)  # type: ignore[arg-type]
-    content = {
-        "hyperparameters": to_plain(settings),
-        "facts": facts,
-        "model": state.average.model.state_dict(),
-        "epoch": state.progress.epoch,
-        "metrics": metrics,
-    }
-    _save(run / "checkpoints" / "best.pt", content)
-
-
-def _save(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        torch.save({"format": FORMAT, **content}, file)
-
-
-def load(path: Path) -> dict[str, Any]:
-    """A checkpoint, on the CPU.
-
-    Raises:
-        UserError: there is none, it is damaged, or it is from another version of this format.
-    """
-    if not path.exists():
-        raise UserError(f"{path} does not exist. Train first, or choose another run.")
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is damaged ({reason}).") from None
-    if content.get("format") != FORMAT:
-        raise UserError(
-            f"{path} has checkpoint format {content.get('format')}; this program reads {FORMAT}. "
-            "Use the version of the project that wrote it."
-        )
-    return content
+    storage.write(run / "checkpoints" / "best.pt", content)
 
 
 def load_last(run: Path) -> dict[str, Any] | None:
@@ -154,7 +117,7 @@ def load_last(run: Path) -> dict[str, Any] | None:
         if not path.exists():
             continue
         try:
-            content = load(path)
+            content = storage.read(path)
         except UserError as problem:
             problems.append(str(problem))
             continue
@@ -164,6 +127,18 @@ def load_last(run: Path) -> dict[str, Any] | None:
     if problems:
         raise UserError(f"Nothing to go on from. {' '.join(problems)}")
     return None
+
+
+def best_is_damaged(run: Path) -> bool:
+    """Whether best.pt is there and cannot be read; says so."""
+    path = run / "checkpoints" / "best.pt"
+    try:
+        if path.exists():
+            storage.read(path)
+    except UserError as problem:
+        print(f"Warning: {problem} The best of the epochs to come will replace it.")
+        return True
+    return False
 
 
 def require_same_data(saved: Any, current: Any) -> None:

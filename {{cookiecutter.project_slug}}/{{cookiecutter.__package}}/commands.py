@@ -11,7 +11,7 @@ import tyro
 
 from .errors import Stopped, UserError
 from .hyperparameters import Hyperparameters
-from .settings import machine_layer, read_toml
+from .stored_settings import machine_layer, read_toml
 
 PROGRAM = f"python -m {__package__}"
 Run = Annotated[str, tyro.conf.Positional]
@@ -44,11 +44,14 @@ def train(argv: list[str]) -> int:
     arguments = parse_train(argv)
     from . import distributed, runs
     from .runtime import prepare
+    from .signals import requeue
     from .train import train
+    from .utils import make_deterministic
 
     if arguments.run and arguments.resume:
         raise UserError("A run that is resumed has its name already. Leave out --run.")
     resumed = runs.find(arguments.resume) if arguments.resume else None
+    resumed = resumed or runs.find_restarted(arguments.run)
     settings = arguments.hyperparameters()
     runtime = prepare(settings, typed_flags(argv))
     settings = settings.but(
@@ -60,14 +63,19 @@ def train(argv: list[str]) -> int:
     ):
         if world.is_main:
             warn(runtime.notes)
+        if settings.deterministic:
+            make_deterministic()
         try:
             progress = train(settings, run, runtime, world, resume=resumed is not None)
         except Stopped as stopped:
             if world.is_main:
                 print(f"Stopped and saved. Go on with: python train.py --resume {run.name}")
+                if stopped.is_called(settings.requeue_signal):
+                    requeue()
             return 128 + stopped.number
     if world.is_main:
-        print(f"Best epoch: {progress.best_epoch} ({settings.monitor} {progress.best:.4f}).")
+        if progress.best is not None:
+            print(f"Best epoch: {progress.best_epoch} ({settings.monitor} {progress.best:.4f}).")
         if arguments.report:
             print(f"Report: {write_report(run)}")
         print(f"Metrics on the test set: {PROGRAM} evaluate {run.name}")

@@ -1,13 +1,15 @@
 """One process or a thousand: what torchrun says of this process's place among the others."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+
+from .errors import UserError
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,17 @@ class World:
         """Whether this process writes files and prints."""
         return self.rank == 0
 
-    def agrees(self, wish: bool, step: int) -> bool:
-        """Whether any process has the wish; all get the same answer.
+    def agree(self, signal: int, due: bool, step: int) -> tuple[int, bool]:
+        """The signal that any process has received, 0 for none, and whether any must save.
 
         Several processes exchange it in every tenth step only, for each exchange waits for all.
         """
         if self.size == 1:
-            return wish
-        return step % 10 == 0 and any(self.gather(wish))
+            return signal, due
+        if step % 10:
+            return 0, False
+        signals, dues = zip(*self.gather((signal, due)), strict=True)
+        return max(signals), any(dues)
 
     def gather(self, value: Any) -> list[Any]:
         """Everyone's ``value``, by rank."""
@@ -38,6 +43,19 @@ class World:
         values: list[Any] = [None] * self.size
         torch.distributed.all_gather_object(values, value)
         return values
+
+    def by_main(self, do: Callable[[], Any]) -> Any:
+        """What ``do`` returns in the main process, which alone does it; its errors are for all."""
+        result: Any = None
+        if self.is_main:
+            try:
+                result = do()
+            except (UserError, OSError) as error:
+                result = error
+        result = self.gather(result)[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def wait(self) -> None:
         """Go on when every process has come here."""
@@ -72,6 +90,16 @@ def wrap(model: nn.Module, device: torch.device, world: World) -> nn.Module:
         return model
     devices = [device] if device.type in ("cuda", "xpu") else None
     return nn.parallel.DistributedDataParallel(model, device_ids=devices)
+
+
+def share_buffers(model: nn.Module, world: World) -> None:
+    """Give every process the main one's buffers, such as the statistics of batch norms.
+
+    Each has seen other samples, but one model is evaluated and saved.
+    """
+    if world.size > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
 
 
 def gradients_stay_here(model: nn.Module, wanted: bool) -> AbstractContextManager[None]:

@@ -1,5 +1,7 @@
 """The one kind of error that is meant for the user."""
 
+import signal
+
 
 class UserError(Exception):
     """What is wrong and what to type instead, in a sentence or two.
@@ -22,3 +24,7 @@ class Stopped(Exception):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+
+    def is_called(self, name: str | None) -> bool:
+        """Whether it was SIG``name``."""
+        return name is not None and signal.Signals(self.number).name == f"SIG{name}"

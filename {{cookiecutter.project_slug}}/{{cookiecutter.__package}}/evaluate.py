@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric
 
-from . import checkpoint
+from . import checkpoint, storage
 from .criterion import Criterion
 from .datasets import make_data
 from .distributed import World
@@ -72,7 +72,7 @@ def is_better(value: float, best: float | None, name: str, criterion: Criterion)
 
 def evaluate_run(run: Path, settings: Hyperparameters, runtime: Runtime, world: World) -> Metrics:
     """Metrics of the run's best checkpoint on the test set, saved as evaluation.json."""
-    saved = checkpoint.load(run / "checkpoints" / "best.pt")
+    saved = storage.read(run / "checkpoints" / "best.pt")
     data = make_data(settings)
     checkpoint.require_same_data(saved["facts"], data.facts)
     model = make_model(settings, saved["facts"], initialize=False)

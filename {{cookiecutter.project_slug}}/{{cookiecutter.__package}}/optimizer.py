@@ -72,3 +72,24 @@ class WeightAverage:
 def _floating(model: nn.Module) -> list[Tensor]:
     """Parameters and the buffers that can be averaged (a batch norm's statistics, say)."""
     return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+
+
+class Kept:
+    """What a forward pass changes in the model, to be put back if the step is not to count."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+        self._copies = [buffer.clone() for buffer in self.buffers]
+
+    @torch.no_grad()
+    def put_back(self, optimizer: Optimizer, norm: Tensor, scaler: torch.amp.GradScaler) -> None:
+        """If the gradients' ``norm`` is not finite, undo, and let the optimizer do nothing.
+
+        It is decided on the device, so nothing waits for it.
+        """
+        wrong = ~norm.isfinite()
+        for buffer, before in zip(self.buffers, self._copies, strict=True):
+            buffer.copy_(torch.where(wrong, before, buffer))
+        if not scaler.is_enabled():  # which does the same by itself
+            optimizer.grad_scale = None  # type: ignore[attr-defined]
+            optimizer.found_inf = wrong.float()  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from . import checkpoint
+from . import storage
 from .errors import UserError
 from .hyperparameters import Hyperparameters
 from .loaders import Data
@@ -47,15 +47,19 @@ def write_report(
     notes: Sequence[str],
 ) -> Path:
     """Write report.html into the run's folder and return its path."""
+    notes = list(notes)
+    test, environment = (
+        read_json(run / f"{name}.json", notes) for name in ("evaluation", "environment")
+    )
     page = template().render(
         name=run.resolve().name,
         notes=notes,
         summary=summary,
         validation=best.get("metrics", {}),
-        test=read_json(run / "evaluation.json"),
+        test=test,
         hyperparameters=asdict(settings),
         defaults=asdict(Hyperparameters()),
-        environment=flatten(read_json(run / "environment.json")),
+        environment=flatten(environment),
         pictures=pictures,
     )
     write_text(run / "report.html", page)
@@ -65,14 +69,18 @@ def write_report(
 def load_best(run: Path) -> tuple[dict[str, Any], list[str]]:
     """The best checkpoint, empty if there is none that can be read, and the notes on that."""
     try:
-        return checkpoint.load(run / "checkpoints" / "best.pt"), []
+        return storage.read(run / "checkpoints" / "best.pt"), []
     except UserError as error:
         return {}, [f"There is no best model yet. {error}"]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no file."""
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+def read_json(path: Path, notes: list[str]) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is none, or, with a note, a damaged one."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (ValueError, TypeError):
+        notes.append(f"{path} is damaged.")
+        return {}
 
 
 def summarize(rows: list[Row], best: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,8 +18,9 @@ import tomli_w
 
 from .errors import UserError
 from .hyperparameters import Hyperparameters
-from .settings import PROJECT, read_toml, to_plain
-from .utils import write_text
+from .locks import is_of_this_launch, locked, read_holder, was_restarted
+from .stored_settings import PROJECT, read_toml, require_same_settings, to_plain
+from .utils import read_text, write_text
 
 if TYPE_CHECKING:  # to find a run takes no torch
     from .distributed import World
@@ -33,21 +34,37 @@ PACKAGES = ("torch", "torchvision", "torchmetrics", "numpy", "pandas", "scikit-l
 def opened(
     name: str | None, resumed: Path | None, settings: Hyperparameters, world: "World"
 ) -> Iterator[Path]:
-    """The folder of a run that begins or goes on, the same for all processes.
+    """The folder of a run that begins or goes on, the same for all processes, held by the main one.
 
-    A run that fails before its first epoch ends leaves no folder behind.
+    A run that fails before its first checkpoint leaves no folder behind.
+
+    Raises:
+        UserError: the name is taken, the run is in use, or has other hyperparameters.
     """
-    run = (resumed or create(name)) if world.is_main else None
-    run = world.gather(run)[0]
-    assert run is not None
-    if world.is_main:
-        save_hyperparameters(run, settings)
-    try:
-        yield run
-    except BaseException:
-        if world.is_main and resumed is None and not (run / "checkpoints").exists():
-            shutil.rmtree(run)
-        raise
+    with ExitStack() as stack:
+        run = world.by_main(lambda: _open(name, resumed, settings, stack))
+        try:
+            yield run
+        except BaseException:
+            if world.is_main and resumed is None and not any((run / "checkpoints").glob("*.pt")):
+                stack.close()
+                shutil.rmtree(run)
+            raise
+
+
+def _open(
+    name: str | None, resumed: Path | None, settings: Hyperparameters, stack: ExitStack
+) -> Path:
+    run = resumed or create(name)
+    others = (file.parent for file in RUNS.glob("*/hyperparameters.toml"))
+    stack.enter_context(locked(run, 1 + max(map(order_of, others), default=0)))
+    if resumed is not None:
+        saved = to_plain(load_hyperparameters(run))
+        require_same_settings(saved, to_plain(settings), run)
+        for left in (*run.glob(".*.tmp"), *(run / "checkpoints").glob(".*.tmp")):
+            left.unlink()  # of a save that was killed
+    save_hyperparameters(run, settings)
+    return run
 
 
 def create(name: str | None) -> Path:
@@ -91,14 +108,30 @@ def find(run: str) -> Path:
         UserError: there is no such run.
     """
     known = sorted(RUNS.glob("*/hyperparameters.toml"), key=lambda file: file.stat().st_mtime)
-    names = [file.parent.name for file in known]
+    folders = sorted((file.parent for file in known), key=order_of)
+    names = [folder.name for folder in folders]
     if run == "latest" and names:
-        return RUNS / names[-1]
+        return folders[-1]
     for folder in (Path(run), RUNS / run):
         if (folder / "hyperparameters.toml").is_file():
             return folder
     listed = f"The runs are: {', '.join(names[-10:])}." if names else "There are none yet: train."
     raise UserError(f"There is no run {run!r}. {listed}")
+
+
+def order_of(run: Path) -> int:
+    """Higher for runs that were begun or went on later, whatever the clock said; 0 if unknown."""
+    order = read_holder(run).get("order", 0)
+    return order if isinstance(order, int) else 0
+
+
+def find_restarted(name: str | None) -> Path | None:
+    """The run that torchrun or Slurm has started this program for again; None if there is none."""
+    if not was_restarted():
+        return None
+    folders = (file.parent for file in RUNS.glob("*/hyperparameters.toml"))
+    mine = [run for run in folders if name in (None, run.name) and is_of_this_launch(run)]
+    return max(mine, key=order_of, default=None)
 
 
 def load_hyperparameters(run: Path) -> Hyperparameters:
@@ -156,23 +189,42 @@ def _git_state() -> tuple[str | None, bool | None]:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl, without a last line that was not written to its end."""
+    """The rows of metrics.jsonl, without a last line that was not written to its end.
+
+    Raises:
+        UserError: a row is damaged.
+    """
     path = run / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = read_text(path).splitlines(keepends=True) if path.exists() else []
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith("\n"):
+            break
+        try:
+            row = dict(json.loads(line))
+            rows.append(row | {"epoch": int(row["epoch"])})
+        except (ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{path} is damaged in line {number}. `python train.py --resume {run.name}` "
+                "writes it again from the last checkpoint."
+            ) from None
+    return rows
 
 
-def keep_metrics(run: Path, last_epoch: int) -> None:
-    """Drop the rows after ``last_epoch``, which training will write again."""
-    rows = [row for row in read_metrics(run) if row["epoch"] <= last_epoch]
+def keep_metrics(run: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write metrics.jsonl anew, as a checkpoint knows it."""
     write_text(run / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def add_metrics(run: Path, row: dict[str, Any]) -> None:
-    """Append one row; JSON has no word for a number that is not finite but null."""
-    finite = {
+def finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no word for a number that is not finite but null."""
+    return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in row.items()
     }
+
+
+def add_metrics(run: Path, row: dict[str, Any]) -> None:
+    """Append one row."""
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(finite) + "\n")
+        file.write(json.dumps(row) + "\n")

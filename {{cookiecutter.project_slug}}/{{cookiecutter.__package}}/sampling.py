@@ -80,6 +80,10 @@ class StepSampler(Sampler[list[Key]]):
                 first = step * self.batch_size + (part * self.num_processes + self.rank) * size
                 yield [(self.epoch, index) for index in order[first : first + size]]
 
+    def samples_of(self, step: int) -> list[int]:
+        """The samples of a step of the epoch, over all processes; the first step is 0."""
+        return self._order()[step * self.batch_size : (step + 1) * self.batch_size]
+
     def _order(self) -> list[int]:
         """The samples of the epoch in their order, a function of (seed, epoch) and the lengths.
 

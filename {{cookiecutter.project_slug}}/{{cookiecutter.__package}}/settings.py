@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import functools
 import math
-import tomllib
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from .errors import UserError
-
-PROJECT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -89,6 +87,17 @@ class CommonHyperparameters:
     patience: CountOrZero = 0
     """Stop after this many epochs without a better one; 0: never."""
 
+    checkpoint_every: str = "10min"
+    """Save also within an epoch: after so many steps (500), or so much time (30s, 10min, 1h);
+    0: only at its end."""
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """When a loss or gradient is not finite: stop the run, or leave the step out and say so."""
+    deterministic: bool = False
+    """Let torch refuse operations whose last bits vary from run to run on a GPU; slower."""
+    requeue_signal: Literal["USR1", "USR2"] | None = None
+    """Signal by which a cluster announces that the job must end: the run is saved, and under Slurm
+    put into the queue again."""
+
     device: Literal["auto", "cuda", "mps", "xpu", "cpu"] = "auto"
     """Where to compute. auto takes the GPU that torch can use, else the CPU."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -106,6 +115,7 @@ class CommonHyperparameters:
         for item in dataclasses.fields(self):
             value = _checked(type(self), item, getattr(self, item.name))
             object.__setattr__(self, item.name, value)
+        parse_interval(self.checkpoint_every)
         if self.val_fraction + self.test_fraction >= 1:
             raise UserError(
                 "val-fraction and test-fraction leave nothing to train on. Their sum must be "
@@ -130,6 +140,23 @@ class CommonHyperparameters:
             except UserError as error:
                 raise UserError(f"{origin}: {error}") from None
         return settings
+
+
+def parse_interval(text: str) -> tuple[int, str]:
+    """An interval as (number, "steps" or "seconds"); 0 for never.
+
+    Raises:
+        UserError: it is not like 500, 30s, 10min or 1h.
+    """
+    match = re.fullmatch(r"(\d+) ?(s|min|h)?", text)
+    if match is None:
+        raise UserError(
+            f"checkpoint-every must be a number of steps, such as 500, or a time, such as 30s, "
+            f"10min or 1h, but is {text!r}."
+        )
+    number, unit = int(match[1]), match[2]
+    seconds = {"s": 1, "min": 60, "h": 3600}
+    return (number * seconds[unit], "seconds") if unit else (number, "steps")
 
 
 def _hint(name: str, names: list[str]) -> str:
@@ -190,33 +217,3 @@ def _converted(kind: Any, value: Any) -> Any:
         words = {bool: "true or false", int: "a whole number", float: "a number"}
         raise ValueError(words.get(kind, "a text"))
     return value
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The settings in a TOML file.
-
-    Raises:
-        UserError: there is no such file, or it is not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}.") from None
-
-
-def machine_layer() -> tuple[str, dict[str, Any]]:
-    """This machine's defaults; none where ``device.toml`` does not exist."""
-    path = PROJECT / "device.toml"
-    return str(path), read_toml(path) if path.exists() else {}
-
-
-def to_plain(settings: CommonHyperparameters) -> dict[str, str | int | float | bool]:
-    """The settings as TOML can hold them: paths as text, and without those that are None."""
-    values = ((item.name, getattr(settings, item.name)) for item in dataclasses.fields(settings))
-    return {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in values
-        if value is not None
-    }

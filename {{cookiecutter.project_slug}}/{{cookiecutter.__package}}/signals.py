@@ -1,23 +1,26 @@
-"""Ctrl-C and SIGTERM end a run between two steps, not in the middle of one."""
+"""Signals end a run between two steps, not in the middle of one."""
 
+import os
 import signal
+import subprocess
+import sys
 from types import FrameType
 
 
 class StopSignals:
-    """Turns Ctrl-C and SIGTERM into a wish that the loop reads between two steps.
+    """Turns Ctrl-C, SIGTERM and a cluster's own signal into a wish that the loop reads.
 
     A second Ctrl-C interrupts at once, as usual.
     """
 
-    def __init__(self) -> None:
-        self.received: int | None = None
+    def __init__(self, requeue_signal: str | None = None) -> None:
+        self.received = 0
+        self.numbers = [signal.SIGINT, signal.SIGTERM]
+        if requeue_signal is not None and hasattr(signal, f"SIG{requeue_signal}"):
+            self.numbers.append(getattr(signal, f"SIG{requeue_signal}"))
 
     def __enter__(self) -> "StopSignals":
-        self._previous = {
-            number: signal.signal(number, self._remember)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._previous = {number: signal.signal(number, self._remember) for number in self.numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -25,6 +28,17 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _remember(self, number: int, _: FrameType | None) -> None:
-        if self.received is not None:
+        if self.received and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.received = number
+        self.received = self.received or number
+
+
+def requeue() -> None:
+    """Put this Slurm job into the queue again; outside of Slurm there is nothing to do."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return
+    try:
+        subprocess.run(["scontrol", "requeue", job], check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"Warning: job {job} could not be queued again ({error}).", file=sys.stderr)

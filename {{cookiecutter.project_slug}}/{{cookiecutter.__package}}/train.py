@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,15 @@ from .errors import RunFailed, Stopped
 from .evaluate import Metrics, evaluate, is_better
 from .hyperparameters import Hyperparameters
 from .loaders import Data, make_eval_loader, make_train_loader, to_device
+from .losses import Losses
 from .models import make_model
-from .optimizer import WeightAverage, make_optimizer, make_schedule
+from .optimizer import Kept, WeightAverage, make_optimizer, make_schedule
 from .runtime import Runtime, compile_model
 from .sampling import StepSampler
+from .saving import Saver
 from .signals import StopSignals
+from .stored_settings import require_same_settings, to_plain
 from .utils import mix_seed, peak_memory_mib, seed_torch
-
-LOSSES_AT_ONCE = 50  # losses are fetched together, because each fetch waits for the device
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def train(
 
     Raises:
         UserError: the data, the model or the checkpoint cannot be used.
-        RunFailed: the loss is not finite.
+        RunFailed: the loss or the gradient is not finite.
         Stopped: Ctrl-C or SIGTERM; the run is saved and can be resumed.
     """
     data = make_data(settings)
@@ -66,13 +68,18 @@ def train(
         print(console.opening_line(data, runtime, parameters))
     compile_model(state.model, runtime)
     model = distributed.wrap(state.model, runtime.device, world)
-    with StopSignals() as stop:
+    with (
+        StopSignals(settings.requeue_signal) as stop,
+        Saver(run, settings, data.facts, world) as saver,
+    ):
         while state.progress.epoch < settings.epochs and not is_exhausted(state.progress, settings):
-            row = train_epoch(job, state, model, loader, sampler, stop)
+            row = train_epoch(job, state, model, loader, sampler, stop, saver)
+            distributed.share_buffers(state.average.model, world)
             metrics, outputs = evaluate(
                 state.average.model, job.criterion, val_loader, runtime, world
             )
-            finish_epoch(job, state, row, metrics, outputs)
+            finish_epoch(job, state, row, metrics, outputs, saver)
+    world.wait()
     return state.progress
 
 
@@ -98,11 +105,13 @@ def go_on(job: Job, state: State) -> None:
     """Load the run's last checkpoint into ``state``; a run without one starts at its beginning."""
     content = checkpoint.load_last(job.run)
     if content is not None:
+        require_same_settings(content["hyperparameters"], to_plain(job.settings), job.run)
         checkpoint.require_same_data(content["facts"], job.data.facts)
         state.load(content)
-    job.world.wait()
+    if job.world.by_main(lambda: checkpoint.best_is_damaged(job.run)):
+        state.progress.best = None
     if job.world.is_main:
-        runs.keep_metrics(job.run, state.progress.epoch)
+        runs.keep_metrics(job.run, state.rows)
 
 
 def train_epoch(
@@ -112,45 +121,69 @@ def train_epoch(
     loader: DataLoader[Any],
     sampler: StepSampler,
     stop: StopSignals,
+    saver: Saver,
 ) -> dict[str, Any]:
     """Take the steps that are left of the epoch under way; returns its row for metrics.jsonl."""
     progress, first = state.progress, state.progress.step_in_epoch
     sampler.epoch, sampler.start = progress.epoch, first
-    started, rate, losses = time.perf_counter(), 0.0, list[Tensor]()
-    batches = iter(loader)
+    losses = Losses(job.world, job.settings.on_nonfinite == "skip", partial(names, job, sampler))
+    started, batches = time.perf_counter(), iter(loader)
     model.train()
     for _ in console.progress_bar(
         f"epoch {progress.epoch + 1}/{job.settings.epochs}",
         range(first, sampler.num_steps),
         visible=job.world.is_main,
     ):
-        rate = float(state.schedule.get_last_lr()[0])
-        losses.append(train_step(job, state, model, batches))
+        progress.rate = float(state.schedule.get_last_lr()[0])
+        loss_and_norm = train_step(job, state, model, batches)
         progress.step += 1
         progress.step_in_epoch += 1
-        if len(losses) == LOSSES_AT_ONCE:
-            collect(losses, progress)
-        if job.world.agrees(stop.received is not None, progress.step):
-            collect(losses, progress)
-            save(job, state)
-            raise Stopped(stop.received or 0)
-    collect(losses, progress)
+        losses.add(loss_and_norm, progress)
+        signal, due = job.world.agree(stop.received, saver.is_due_by_clock(), progress.step)
+        if signal or due or saver.is_due(progress.step):
+            losses.collect(progress)
+            saver.save(state)
+        if signal:
+            saver.wait()
+            raise Stopped(signal)
+    losses.collect(progress)
     seconds = time.perf_counter() - started
     return {
         "epoch": progress.epoch + 1,
         "step": progress.step,
-        "train/loss": sum(job.world.gather(progress.loss_sum)) / job.world.size / sampler.num_steps,
-        "lr": rate,
+        "train/loss": mean_loss(progress),
+        "lr": progress.rate,
         "samples_per_second": (sampler.num_steps - first) * sampler.batch_size / seconds,
         "seconds": seconds,
         "peak_memory_mib": peak_memory_mib(job.runtime.device),
+        **({"skipped_steps": progress.skipped} if progress.skipped else {}),
     }
 
 
+def names(job: Job, sampler: StepSampler, step: int) -> list[str]:
+    """Where the samples of a step of the epoch come from."""
+    return [job.data.train.describe(index) for index in sampler.samples_of(step)]
+
+
+def mean_loss(progress: Progress) -> float:
+    """The mean training loss of the steps of an epoch.
+
+    Raises:
+        RunFailed: all of them were skipped.
+    """
+    taken = progress.step_in_epoch - progress.skipped
+    if not taken:
+        raise RunFailed(
+            f"Not one step of epoch {progress.epoch + 1} had a finite loss and gradient. Try a "
+            "smaller --learning-rate, and look for extreme values in the data."
+        )
+    return progress.loss_sum / taken
+
+
 def train_step(job: Job, state: State, model: nn.Module, batches: Iterator[Any]) -> Tensor:
-    """One optimizer step; returns the mean loss, still on the device."""
+    """One optimizer step; returns the mean loss and the gradients' norm, still on the device."""
     settings, device = job.settings, job.runtime.device
-    losses = []
+    losses, kept = [], Kept(model) if settings.on_nonfinite == "skip" else None
     for part in range(settings.accumulation_steps):
         batch = to_device(next(batches), device)
         # Dropout depends on where the run is, not on what it did before.
@@ -160,58 +193,42 @@ def train_step(job: Job, state: State, model: nn.Module, batches: Iterator[Any])
                 loss = job.criterion.loss(model, batch) / settings.accumulation_steps
             state.scaler.scale(loss).backward()
         losses.append(loss.detach())
-    if settings.clip_norm:
+    norm = None
+    if settings.clip_norm or kept is not None:
         state.scaler.unscale_(state.optimizer)
-        nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm or math.inf)
+    if kept is not None and norm is not None:
+        kept.put_back(state.optimizer, norm, state.scaler)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
     state.schedule.step()
     state.average.update(state.progress.step)
-    return torch.stack(losses).sum()
-
-
-def collect(losses: list[Tensor], progress: Progress) -> None:
-    """Fetch the losses from the device and add them up.
-
-    Raises:
-        RunFailed: one of them is not finite.
-    """
-    first = progress.step - len(losses)
-    for step, value in enumerate(torch.stack(losses).tolist() if losses else [], start=first + 1):
-        if not math.isfinite(value):
-            raise RunFailed(
-                f"The loss is {value} in step {step} (epoch {progress.epoch + 1}). The last good "
-                "checkpoint is kept. Try a smaller --learning-rate or --clip-norm, or --precision "
-                "fp32, and look for extreme values in the data."
-            )
-        progress.loss_sum += value
-    losses.clear()
+    total = torch.stack(losses).sum().float()
+    # With a scaler, gradients that are too large are part of the game.
+    counts = norm is not None and not state.scaler.is_enabled()
+    return torch.stack([total, norm.float() if norm is not None and counts else total])
 
 
 def finish_epoch(
-    job: Job, state: State, row: dict[str, Any], metrics: Metrics, outputs: dict[str, np.ndarray]
+    job: Job,
+    state: State,
+    row: dict[str, Any],
+    metrics: Metrics,
+    outputs: dict[str, np.ndarray],
+    saver: Saver,
 ) -> None:
     """Record the epoch; keep the model if it is the best so far."""
     progress, name = state.progress, job.settings.monitor
-    progress.epoch, progress.step_in_epoch, progress.loss_sum = progress.epoch + 1, 0, 0.0
+    progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
+    progress.loss_sum, progress.skipped = 0.0, 0
     better = is_better(metrics[name], progress.best, name, job.criterion)
     if better:
         progress.best, progress.best_epoch = metrics[name], progress.epoch
+    saver.add_row(state, row | {f"val/{key}": value for key, value in metrics.items()})
+    saver.save(state, metrics, outputs if better else None)
     if job.world.is_main:
-        if better:
-            checkpoint.save_best(job.run, state, job.settings, job.data.facts, metrics, outputs)
-        # The row first: on resuming, rows without a checkpoint are dropped and written again.
-        runs.add_metrics(job.run, row | {f"val/{key}": value for key, value in metrics.items()})
         print(console.epoch_line(row, metrics, job.settings.epochs, better))
-    save(job, state)
-
-
-def save(job: Job, state: State) -> None:
-    """Write last.pt, by one process for all."""
-    if job.world.is_main:
-        checkpoint.save_last(job.run, state, job.settings, job.data.facts)
-    job.world.wait()
 
 
 def is_exhausted(progress: Progress, settings: Hyperparameters) -> bool:

@@ -6,10 +6,12 @@ Training writes, this module only reads. ``python -m PACKAGE report RUN`` draws 
 import io
 import math
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from matplotlib import rc_context
@@ -42,8 +44,9 @@ def visualize(run: Path) -> Path:
     Raises:
         UserError: the folder is not that of a run.
     """
-    settings, rows = runs.load_hyperparameters(run), runs.read_metrics(run)
+    settings = runs.load_hyperparameters(run)
     best, notes = load_best(run)
+    rows = read_rows(run, notes)
     summary, pictures = summarize(rows, best), list[Picture]()
     with style():
         if rows:
@@ -64,13 +67,37 @@ def draw_predictions(run: Path, best: Mapping[str, Any], data: Data) -> Iterator
     predictions: dict[str, np.ndarray] = {}
     path = run / "predictions.npz"
     if best and path.exists():
-        with np.load(path, allow_pickle=False) as arrays:
-            predictions = dict(arrays)
+        predictions = read_predictions(path)
         checkpoint.require_same_data(best["facts"], data.facts)
         if len(predictions["index"]) != len(data.val):
             raise UserError("The validation set has another size than when the run was trained.")
     for name, figure, caption in draw(predictions, data):
         yield picture(name, figure, caption)
+
+
+def read_rows(run: Path, notes: list[str]) -> list[Row]:
+    """The rows of metrics.jsonl; none, with a note, if the file is damaged."""
+    try:
+        return runs.read_metrics(run)
+    except UserError as error:
+        notes.append(str(error))
+        return []
+
+
+_ZIP_ERRORS = (BadZipFile, zlib.error)
+
+
+def read_predictions(path: Path) -> dict[str, np.ndarray]:
+    """The arrays in the file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, LookupError, EOFError, RuntimeError, *_ZIP_ERRORS) as error:
+        raise UserError(f"{path} is damaged ({error}).") from None
 
 
 def save(folder: Path, pictures: list[Picture]) -> None:

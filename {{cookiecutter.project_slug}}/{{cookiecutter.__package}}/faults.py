@@ -1,0 +1,54 @@
+"""What went wrong outside of this program, in a sentence with the remedy."""
+
+import errno
+
+from .errors import RunFailed
+
+FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+RESUME = "What was saved before is kept: go on with --resume."
+
+
+def explain(error: BaseException) -> RunFailed | None:
+    """The error as the user should read it; None if it is a mistake in the program."""
+    if isinstance(error, OSError):
+        return _explain_file(error)
+    text = str(error)
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return RunFailed(_MEMORY.format(place="The GPU" if "GPU" in text else "This machine"))
+    if not isinstance(error, RuntimeError):
+        return None
+    if "can't allocate memory" in text or "not enough memory" in text:
+        return RunFailed(_MEMORY.format(place="This machine"))
+    if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpec" in text):
+        return RunFailed(
+            f"A process that loads data was killed ({_line_with(text, 'DataLoader worker')}). The "
+            f"system does that when memory runs out: try a smaller --num-workers. {RESUME}"
+        )
+    if "does not have a deterministic implementation" in text:
+        operation = text.partition(" does not")[0]
+        return RunFailed(
+            f"--deterministic: torch has no deterministic way to compute {operation} on this "
+            "device. Leave the flag out, or choose another model."
+        )
+    return None
+
+
+_MEMORY = (
+    "{place} has not enough memory for this. Type --accumulation-steps 2 (or more), which cuts "
+    "each batch and gives the same result; or --precision bf16, a smaller --batch-size, "
+    "--eval-batch-size or model."
+)
+
+
+def _explain_file(error: OSError) -> RunFailed | None:
+    name = f" {error.filename}" if error.filename else ""
+    if error.errno in FULL:
+        return RunFailed(f"The disk is full: cannot write{name}. Make room. {RESUME}")
+    if error.errno in FORBIDDEN and name:
+        return RunFailed(f"No permission for{name} ({error.strerror}). Choose another folder.")
+    return None
+
+
+def _line_with(text: str, words: str) -> str:
+    return next(line for line in text.splitlines() if words in line).strip()
