@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cookiecutter.main import cookiecutter
+from xdist.scheduler import LoadScopeScheduling
 
 TEMPLATE = Path(__file__).parent.parent
 PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
@@ -31,6 +34,20 @@ os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 for folder in (PROJECT, TEMPLATE / "templates"):
     for cache in [path for path in folder.rglob("*cache*") if path.is_dir()]:
         shutil.rmtree(cache, ignore_errors=True)
+
+
+class ByTask(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests that share what was trained for them run in the same process; the others anywhere."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if "test_faults.py" in nodeid:
+            return "faults"
+        task = re.search(r"test_projects\.py::.*\[(\w+)", nodeid)
+        return task[1] if task and task[1] in CHOICES["task"] else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByTask:
+    return ByTask(config, log)
 
 
 def check_answers(answers: dict[str, str]) -> None:

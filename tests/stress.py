@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 PACKAGE = "my_torch_project"
-SMALL = "--val-fraction 0.1 --test-fraction 0.75 --batch-size 16 --epochs 3 --device cpu"
+SMALL = "--val-fraction 0.05 --test-fraction 0.85 --batch-size 8 --epochs 2 --device cpu"
 FLAGS = f"train {SMALL} --precision fp32 --ema-decay 0.9 --no-report".split()
 TIMES = {"seconds", "samples_per_second", "peak_memory_mib"}
 

@@ -18,10 +18,7 @@ import pytest
 from conftest import Render
 from PIL import Image
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of Unix"),
-    pytest.mark.xdist_group("faults"),  # one process makes the project and the calm run for all
-]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of Unix")
 TIMES = {"seconds", "samples_per_second", "peak_memory_mib"}
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 SMALL = ["--val-fraction", "0.1", "--test-fraction", "0.75", "--batch-size", "16"]

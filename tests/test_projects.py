@@ -43,9 +43,7 @@ def last_checkpoint(run: Path) -> dict[str, Any]:
     return content
 
 
-@pytest.fixture(
-    scope="session", params=[pytest.param(t, marks=pytest.mark.xdist_group(t)) for t in TASKS]
-)
+@pytest.fixture(scope="session", params=TASKS)
 def task(request: pytest.FixtureRequest) -> str:
     """Each task; the tests of one run in the same process, which trains once for all of them."""
     name: str = request.param

@@ -21,7 +21,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
 
     def train(name: str, *flags: str, exit_code: int = 0) -> Path:
         common = ["train", "--epochs", "2", "--device", "cpu", "--precision", "fp32", "--no-report"]
-        common += ["--val-fraction", "0.1", "--test-fraction", "0.75", "--batch-size", "16"]
+        common += ["--val-fraction", "0.05", "--test-fraction", "0.85", "--batch-size", "8"]
         named = [] if "--resume" in flags else ["--run", name]
         with contextlib.chdir(folder):
             assert main([*common, *named, *flags]) == exit_code

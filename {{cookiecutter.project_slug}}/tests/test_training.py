@@ -88,7 +88,7 @@ def test_a_run_that_crashes_anywhere_ends_as_if_nothing_had_happened(
     def crash() -> None:
         raise Crash
 
-    for _ in range(5):
+    for _ in range(3):
         with monkeypatch.context() as patch, pytest.raises(Crash):
             patch.setattr(training, "train_step", after_step(every + 2, crash))
             train(name, *flags, *(["--resume", name] if run.exists() else []))

@@ -87,7 +87,7 @@ def test_a_run_that_stopped_before_its_first_epoch_has_a_report(run: Path) -> No
 
 def test_data_that_changed_since_is_noticed(run: Path) -> None:
     with (run / "hyperparameters.toml").open(encoding="utf-8") as file:
-        lines = ["val_fraction = 0.2" if "val_fraction" in line else line.strip() for line in file]
+        lines = ["val_fraction = 0.1" if "val_fraction" in line else line.strip() for line in file]
     (run / "hyperparameters.toml").write_text("\n".join(lines), encoding="utf-8")
     page = visualize(run).read_text(encoding="utf-8")
     assert "Some figures are missing." in page

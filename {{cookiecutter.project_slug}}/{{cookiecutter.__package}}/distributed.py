@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from .errors import UserError
 
@@ -69,7 +71,11 @@ def group(backend: str) -> Iterator[World]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World()
         return
-    torch.distributed.init_process_group(backend)
+    store, rank, size = next(rendezvous("env://"))
+    # A group that torchrun has started again must not find the addresses of the one before.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = PrefixStore(f"attempt {attempt}", store)
+    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
         yield World(torch.distributed.get_rank(), torch.distributed.get_world_size())
     finally:

@@ -11,9 +11,11 @@ RESUME = "What was saved before is kept: go on with --resume."
 
 def explain(error: BaseException) -> RunFailed | None:
     """The error as the user should read it; None if it is a mistake in the program."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, ConnectionError):
         return _explain_file(error)
     text = str(error)
+    if isinstance(error, EOFError | ConnectionResetError | ConnectionRefusedError):
+        return _WORKER  # in the middle of its answer
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return RunFailed(_MEMORY.format(place="The GPU" if "GPU" in text else "This machine"))
     if not isinstance(error, RuntimeError):
@@ -21,9 +23,11 @@ def explain(error: BaseException) -> RunFailed | None:
     if "can't allocate memory" in text or "not enough memory" in text:
         return RunFailed(_MEMORY.format(place="This machine"))
     if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpec" in text):
+        return _WORKER
+    if "Connection closed by peer" in text or "Connection reset by peer" in text:
         return RunFailed(
-            f"A process that loads data was killed ({_line_with(text, 'DataLoader worker')}). The "
-            f"system does that when memory runs out: try a smaller --num-workers. {RESUME}"
+            "Another process of the group has ended, so this one does too. What that one said is "
+            f"above. `torchrun --max-restarts 3` starts them again. {RESUME}"
         )
     if "does not have a deterministic implementation" in text:
         operation = text.partition(" does not")[0]
@@ -41,6 +45,12 @@ _MEMORY = (
 )
 
 
+_WORKER = RunFailed(
+    "A process that loads data was killed. The system does that when memory runs out: try a "
+    f"smaller --num-workers. {RESUME}"
+)
+
+
 def _explain_file(error: OSError) -> RunFailed | None:
     name = f" {error.filename}" if error.filename else ""
     if error.errno in FULL:
@@ -48,7 +58,3 @@ def _explain_file(error: OSError) -> RunFailed | None:
     if error.errno in FORBIDDEN and name:
         return RunFailed(f"No permission for{name} ({error.strerror}). Choose another folder.")
     return None
-
-
-def _line_with(text: str, words: str) -> str:
-    return next(line for line in text.splitlines() if words in line).strip()
