@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
@@ -16,6 +17,8 @@ from .sources import Source, read_digits, read_folder
 
 Transform = Callable[[Tensor], Tensor]
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+MAX_HELD = 64  # pixels: larger images of digits would fill the memory
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,53 @@ class Images:
         return self.source.describe(index)
 
 
+class Held:
+    """Images of one size that are held in memory, from which whole batches are taken at once.
+
+    A training image is moved by up to ``shift`` pixels, its border repeated, as ``RandomCrop``
+    does. A sample is (image: (C, H, W) uint8; class: its number).
+    """
+
+    def __init__(self, images: Images, shift: int = 0) -> None:
+        samples = [images[index] for index in range(len(images))]
+        self.images, self.shift = images, shift
+        self.labels = torch.tensor([label for _, label in samples])
+        pixels = torch.stack([image for image, _ in samples]).numpy()
+        self.size = pixels.shape[2]
+        self.padded = np.pad(pixels, [(0, 0), (0, 0), (shift, shift), (shift, shift)], mode="edge")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        images, labels = self.fetch_augmented([index], torch.randint(2**62, (1,)).numpy())
+        return images[0], int(labels[0])
+
+    def fetch(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) uint8 and classes (N,), as they are."""
+        middle = slice(self.shift, self.shift + self.size)
+        return torch.from_numpy(self.padded[indices][:, :, middle, middle]), self.labels[indices]
+
+    def fetch_augmented(self, indices: list[int], seeds: np.ndarray) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) uint8 and classes (N,); each image is moved as its own seed says."""
+        width = 2 * self.shift + 1
+        down, right = seeds % width, seeds // width % width
+        rows = down.astype(np.intp)[:, None] + np.arange(self.size)
+        columns = right.astype(np.intp)[:, None] + np.arange(self.size)
+        channels = np.arange(self.padded.shape[1])
+        pixels = self.padded[
+            np.array(indices)[:, None, None, None],
+            channels[:, None, None],
+            rows[:, None, :, None],
+            columns[:, None, None, :],
+        ]
+        return torch.from_numpy(pixels), self.labels[indices]
+
+    def describe(self, index: int) -> str:
+        """See ``Images``."""
+        return self.images.describe(index)
+
+
 def make_data(settings: Hyperparameters) -> Data:
     """Training, validation and test images as ``settings`` ask for them."""
     wanted = preprocessing(settings)
@@ -59,19 +109,20 @@ def make_data(settings: Hyperparameters) -> Data:
     else:
         (parts, classes), default_size = read_folder(settings.data, settings), 64
     size = settings.image_size or (wanted.crop_size if wanted else default_size)
-    fitting = fit(size, wanted)
-    return Data(
-        train=Images(parts["train"], augmentation(settings, size), mixing(settings, len(classes))),
-        val=Images(parts["val"], fitting),
-        test=Images(parts["test"], fitting),
-        facts={
-            "classes": classes,
-            "channels": 1 if settings.data is None else 3,
-            "image_size": size,
-            **normalisation(Images(parts["train"], fitting), wanted),
-        },
-        in_memory=settings.data is None,
-    )
+    images = {part: Images(source, fit(size, wanted)) for part, source in parts.items()}
+    random = Images(parts["train"], augmentation(settings, size), mixing(settings, len(classes)))
+    facts = {
+        "classes": classes,
+        "channels": 1 if settings.data is None else 3,
+        "image_size": size,
+        **normalisation(images["train"], wanted),
+    }
+    in_memory = settings.data is None
+    if not in_memory or size > MAX_HELD:
+        return Data(random, images["val"], images["test"], facts, in_memory)
+    shift = {"none": 0, "shift": margin(size)}.get(kind_of(settings))
+    train = Held(images["train"], shift) if shift is not None and random.mix is None else random
+    return Data(train, Held(images["val"]), Held(images["test"]), facts, in_memory)
 
 
 def fit(size: int, wanted: Preprocessing | None = None) -> Transform:
@@ -83,10 +134,7 @@ def fit(size: int, wanted: Preprocessing | None = None) -> Transform:
 
 def augmentation(settings: Hyperparameters, size: int) -> Transform:
     """The random transformation of a training image to (C, size, size)."""
-    kind = settings.augment
-    if kind == "auto":
-        kind = "shift" if settings.data is None else "crop"
-    shift = v2.RandomCrop(size, padding=max(1, size // 8), padding_mode="edge")
+    shift = v2.RandomCrop(size, padding=margin(size), padding_mode="edge")
     zoom = [v2.RandomResizedCrop(size, scale=(0.35, 1), antialias=True), v2.RandomHorizontalFlip()]
     steps: dict[str, list[Any]] = {
         "none": [fit(size)],
@@ -94,8 +142,20 @@ def augmentation(settings: Hyperparameters, size: int) -> Transform:
         "crop": zoom,
         "strong": [*zoom, v2.TrivialAugmentWide()],
     }
-    transform: Transform = v2.Compose(steps[kind])
+    transform: Transform = v2.Compose(steps[kind_of(settings)])
     return transform
+
+
+def kind_of(settings: Hyperparameters) -> str:
+    """The augmentation, where it was left to the data."""
+    if settings.augment != "auto":
+        return settings.augment
+    return "shift" if settings.data is None else "crop"
+
+
+def margin(size: int) -> int:
+    """Pixels by which an image is shifted at most."""
+    return max(1, size // 8)
 
 
 def mixing(settings: Hyperparameters, num_classes: int) -> Mix | None:

@@ -1,5 +1,6 @@
 """Which samples form a step, and how the weights are moved by it."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from {{ cookiecutter.__package }}.optimizer import (
 )
 from {{ cookiecutter.__package }}.sampling import StepSampler
 from {{ cookiecutter.__package }}.settings import CommonHyperparameters
-from {{ cookiecutter.__package }}.utils import mix_seed
+from {{ cookiecutter.__package }}.utils import mix_seed, mix_seeds
 
 
 def steps(parts: int = 1, processes: int = 1, epoch: int = 0) -> list[set[tuple[int, int]]]:
@@ -102,6 +103,12 @@ def test_neighbouring_positions_have_unrelated_seeds() -> None:
     seeds = [mix_seed(0, epoch, index) & 0xFFFFFFFF for epoch in range(50) for index in range(50)]
     assert len(set(seeds)) == len(seeds)
     assert mix_seed(1, 2) != mix_seed(2, 1)
+
+
+def test_many_seeds_at_once_are_the_same_seeds() -> None:
+    last = [0, 1, 77, 2**31, 2**62]
+    seeds = mix_seeds(5, 3, last=np.array(last, dtype=np.uint64))
+    assert seeds.tolist() == [mix_seed(5, 3, number) for number in last]
 
 
 def test_norms_and_biases_have_no_weight_decay() -> None:

@@ -50,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         if problem is None:
             raise
         print(f"Error: {problem}", file=sys.stderr)
+        sys.unraisablehook = lambda _: None  # what is torn down now has nothing to add
         return problem.exit_code
 
 

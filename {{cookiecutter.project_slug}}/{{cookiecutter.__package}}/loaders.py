@@ -2,6 +2,7 @@
 
 import importlib.util
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,11 +91,11 @@ def _loader(data: Data, dataset: Keyed | Plain, batches: Any, runtime: Runtime) 
     return DataLoader(
         dataset,
         batch_sampler=batches,
-        collate_fn=data.collate if dataset.fetch is None else _as_it_is,
+        collate_fn=_as_it_is if dataset.makes_batches else data.collate,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=runtime.pin_memory,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_start_worker,
     )
 
 
@@ -102,9 +103,14 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _ignore_interrupts(_: int) -> None:
-    """Ctrl-C reaches every process of the terminal; the main process ends the workers in order."""
+def _start_worker(_: int) -> None:
+    """Ctrl-C reaches every process of the terminal; the main process ends the workers in order.
+
+    Its errors a worker sends to the main process; what its threads print when that one is gone
+    helps nobody.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = lambda *_: None
     torch.set_num_threads(1)
 
 

@@ -7,13 +7,14 @@ that of processes nor an interruption can change them.
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
 from .distributed import World
 from .errors import UserError
 from .settings import CommonHyperparameters
-from .utils import mix_seed, seed_torch
+from .utils import mix_seed, mix_seeds, seed_torch
 
 Key = tuple[int, int]
 """(epoch, index): what the loader asks of a training set."""
@@ -23,7 +24,8 @@ class Samples(Protocol):
     """What a data set offers. Augmentation uses torch's global random functions, seeded for it.
 
     A data set may also have ``fetch(indices) -> batch``, which returns a whole batch at once: much
-    faster for data in memory that needs no augmentation.
+    faster for data in memory. With augmentation it is ``fetch_augmented(indices, seeds)``, and what
+    happens to a sample follows from its own seed alone.
     """
 
     def __len__(self) -> int: ...
@@ -110,6 +112,12 @@ class Keyed(Dataset[Any]):
     def __init__(self, samples: Samples, seed: int) -> None:
         self.samples, self.seed = samples, seed
         self.fetch = getattr(samples, "fetch", None)
+        self.fetch_augmented = getattr(samples, "fetch_augmented", None)
+
+    @property
+    def makes_batches(self) -> bool:
+        """Whether whole batches come out, which need no collating."""
+        return self.fetch is not None or self.fetch_augmented is not None
 
     def __getitem__(self, key: Key) -> Any:
         epoch, index = key
@@ -117,6 +125,10 @@ class Keyed(Dataset[Any]):
         return self.samples[index]
 
     def __getitems__(self, keys: list[Key]) -> Any:
+        if self.fetch_augmented is not None:
+            indices = [index for _, index in keys]
+            last = np.array(indices, dtype=np.uint64)
+            return self.fetch_augmented(indices, mix_seeds(self.seed, keys[0][0], last=last))
         if self.fetch is not None:
             return self.fetch([index for _, index in keys])
         return [self[key] for key in keys]
@@ -128,6 +140,11 @@ class Plain(Dataset[Any]):
     def __init__(self, samples: Samples) -> None:
         self.samples = samples
         self.fetch = getattr(samples, "fetch", None)
+
+    @property
+    def makes_batches(self) -> bool:
+        """Whether whole batches come out, which need no collating."""
+        return self.fetch is not None
 
     def __getitems__(self, indices: list[int]) -> Any:
         if self.fetch is not None:

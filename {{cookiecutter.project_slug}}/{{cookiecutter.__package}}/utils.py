@@ -5,12 +5,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from unicodedata import east_asian_width
 
 from .errors import UserError
 
 if TYPE_CHECKING:  # reports and other programs use this module without torch
+    import numpy as np
     import torch
 
 
@@ -20,13 +21,28 @@ def mix_seed(*parts: int) -> int:
     The finalizer of SplitMix64 (Steele, Lea and Flood 2014, https://doi.org/10.1145/2660193.2660195)
     folds in one part after the other.
     """
-    mask, state = 0xFFFFFFFFFFFFFFFF, 0
+    state = 0
     for part in parts:
-        state = (state + part + 0x9E3779B97F4A7C15) & mask
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
-        state ^= state >> 31
+        state = _fold(state, part)
     return state & 0x7FFFFFFFFFFFFFFF
+
+
+def mix_seeds(*parts: int, last: "np.ndarray") -> "np.ndarray":
+    """``mix_seed(*parts, n)`` for every n in ``last`` (uint64), at once."""
+    state: Any = 0
+    for part in (*parts, last):
+        state = _fold(state, part)
+    seeds: np.ndarray = state & 0x7FFFFFFFFFFFFFFF
+    return seeds
+
+
+def _fold(state: Any, part: Any) -> Any:
+    """Numbers of 64 bits, or arrays of them."""
+    mask = 0xFFFFFFFFFFFFFFFF
+    state = (state + part + 0x9E3779B97F4A7C15) & mask
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & mask
+    return state ^ (state >> 31)
 
 
 def seed_torch(seed: int, device: "torch.device | None" = None) -> None:
