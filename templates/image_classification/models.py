@@ -3,6 +3,7 @@
 from typing import Any
 
 from torch import nn
+from torchvision.ops import Conv2dNormActivation
 
 from .hyperparameters import Hyperparameters
 from .normalized import Normalized
@@ -31,14 +32,9 @@ class SmallCNN(nn.Sequential):
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
     """(N, inputs, H, W) to (N, outputs, H, W)."""
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [
-            nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-        ]
-    return nn.Sequential(*layers)
+    return nn.Sequential(
+        Conv2dNormActivation(inputs, outputs), Conv2dNormActivation(outputs, outputs)
+    )
 
 
 def make_model(

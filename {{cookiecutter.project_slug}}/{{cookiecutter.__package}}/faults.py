@@ -40,7 +40,7 @@ def explain(error: BaseException) -> RunFailed | None:
 
 _MEMORY = (
     "{place} has not enough memory for this. Type --accumulation-steps 2 (or more), which cuts "
-    "each batch and gives the same result; or --precision bf16, a smaller --batch-size, "
+    "each batch into parts; or --precision bf16, a smaller --batch-size, "
     "--eval-batch-size or model."
 )
 
