@@ -449,7 +449,7 @@ import os, sys, torch
 class Code:
     def __reduce__(self):
         return os.mkdir, ("executed",)
-torch.save({"format": 2, "model": Code()}, sys.argv[1])
+torch.save({"format": 3, "model": Code()}, sys.argv[1])
 """
 
 

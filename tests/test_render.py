@@ -53,6 +53,7 @@ COMMON = """
     PACKAGE/nvidia.py
     PACKAGE/optimizer.py
     PACKAGE/plan.py
+    PACKAGE/profiling.py
     PACKAGE/report.html.jinja
     PACKAGE/report.py
     PACKAGE/runs.py
@@ -70,6 +71,7 @@ COMMON = """
     PACKAGE/utils.py
     PACKAGE/visualize.py
     tests/conftest.py
+    tests/test_loaders.py
     tests/test_settings.py
     tests/test_steps.py
     tests/test_task.py

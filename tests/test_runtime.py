@@ -177,9 +177,9 @@ def test_model_is_placed_as_the_run_computes(prepare: Callable[..., Any]) -> Non
     runtime = prepare("precision", precision="bf16", channels_last=True)
     runtime.place(model)
     assert model.weight.is_contiguous(memory_format=torch.channels_last)
-    with runtime.autocast():
+    with runtime.autocast:
         assert model(torch.ones(1, 3, 5, 5)).dtype is torch.bfloat16
-    with prepare().autocast():
+    with prepare().autocast:
         assert model(torch.ones(1, 3, 5, 5)).dtype is torch.float32
 
 

@@ -65,35 +65,31 @@ class Held:
         self.images, self.shift = images, shift
         self.labels = torch.tensor([label for _, label in samples])
         pixels = torch.stack([image for image, _ in samples]).numpy()
-        self.size = pixels.shape[2]
-        self.padded = np.pad(pixels, [(0, 0), (0, 0), (shift, shift), (shift, shift)], mode="edge")
+        padded = np.pad(pixels, [(0, 0), (0, 0), (shift, shift), (shift, shift)], mode="edge")
+        # (N, C, D, D, H, W): every image, moved in D = 2 * shift + 1 ways both down and right
+        self.moved = np.lib.stride_tricks.sliding_window_view(padded, pixels.shape[2:], (2, 3))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        images, labels = self.fetch_augmented([index], torch.randint(2**62, (1,)).numpy())
+        seeds = torch.randint(2**62, (1,)).numpy().astype(np.uint64)
+        images, labels = self.fetch_augmented(np.array([index]), seeds)
         return images[0], int(labels[0])
 
-    def fetch(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+    def fetch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) uint8 and classes (N,), as they are."""
-        middle = slice(self.shift, self.shift + self.size)
-        return torch.from_numpy(self.padded[indices][:, :, middle, middle]), self.labels[indices]
+        return self._take(indices, self.shift, self.shift)
 
-    def fetch_augmented(self, indices: list[int], seeds: np.ndarray) -> tuple[Tensor, Tensor]:
+    def fetch_augmented(self, indices: np.ndarray, seeds: np.ndarray) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) uint8 and classes (N,); each image is moved as its own seed says."""
-        width = 2 * self.shift + 1
-        down, right = seeds % width, seeds // width % width
-        rows = down.astype(np.intp)[:, None] + np.arange(self.size)
-        columns = right.astype(np.intp)[:, None] + np.arange(self.size)
-        channels = np.arange(self.padded.shape[1])
-        pixels = self.padded[
-            np.array(indices)[:, None, None, None],
-            channels[:, None, None],
-            rows[:, None, :, None],
-            columns[:, None, None, :],
-        ]
-        return torch.from_numpy(pixels), self.labels[indices]
+        ways = 2 * self.shift + 1
+        down, right = seeds % ways, seeds // ways % ways
+        return self._take(indices, down.astype(np.intp), right.astype(np.intp))
+
+    def _take(self, indices: np.ndarray, down: Any, right: Any) -> tuple[Tensor, Tensor]:
+        pixels = torch.from_numpy(self.moved[indices, :, down, right])
+        return pixels, self.labels[torch.from_numpy(indices)]
 
     def describe(self, index: int) -> str:
         """See ``Images``."""

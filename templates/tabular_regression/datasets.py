@@ -39,10 +39,12 @@ class Rows:
     def __getitem__(self, index: int) -> Sample:
         return (self.numeric[index], self.categories[index]), self.target[index]
 
-    def fetch(self, indices: list[int]) -> Sample:
+    def fetch(self, indices: np.ndarray) -> Sample:
         """A whole batch at once: the tensors of a sample, each with N in front."""
-        rows = torch.tensor(indices, dtype=torch.int64)
-        return (self.numeric[rows], self.categories[rows]), self.target[rows]
+        rows = torch.from_numpy(indices)
+        columns = (self.numeric, self.categories, self.target)
+        numeric, categories, target = (column.index_select(0, rows) for column in columns)
+        return (numeric, categories), target
 
     def describe(self, index: int) -> str:
         """The file and the row in it."""

@@ -43,13 +43,13 @@ class Sequences:
         first, last = self.starts[index], self.starts[index + 1]
         return self.tokens[first:last].long(), self.labels[index]
 
-    def fetch(self, indices: list[int]) -> tuple[Tensor, np.ndarray, Tensor]:
+    def fetch(self, indices: np.ndarray) -> tuple[Tensor, np.ndarray, Tensor]:
         """A whole batch at once: tokens (N, L), PADDING after the shorter texts; lengths; classes.
 
         The lengths (N,) are an array, because only tensors are moved to the GPU: reading them
         from there would make every step wait for the one before.
         """
-        rows = torch.tensor(indices)
+        rows = torch.from_numpy(indices)
         starts = self.starts[rows]
         lengths = self.starts[rows + 1] - starts
         positions = torch.arange(int(lengths.max())).expand(len(rows), -1)

@@ -18,18 +18,18 @@ from {{ cookiecutter.__package }}.settings import CommonHyperparameters
 from {{ cookiecutter.__package }}.utils import mix_seed, mix_seeds
 
 
-def steps(parts: int = 1, processes: int = 1, epoch: int = 0) -> list[set[tuple[int, int]]]:
+def steps(parts: int = 1, processes: int = 1, epoch: int = 0) -> list[set[int]]:
     """The samples of each step of an epoch, over all parts and processes."""
     settings = CommonHyperparameters(batch_size=12, accumulation_steps=parts)
-    result: list[set[tuple[int, int]]] = []
+    result: list[set[int]] = []
     for rank in range(processes):
         sampler = StepSampler(100, settings, World(rank, processes))
         sampler.epoch = epoch
         batches = list(sampler)
         result = result or [set() for _ in range(sampler.num_steps)]
-        for number, keys in enumerate(batches):
-            assert len(keys) == 12 // (parts * processes)
-            result[number // parts] |= set(keys)
+        for number, draw in enumerate(batches):
+            assert (draw.epoch, len(draw.indices)) == (epoch, 12 // (parts * processes))
+            result[number // parts] |= set(draw.indices.tolist())
     return result
 
 
@@ -42,9 +42,7 @@ def test_accumulation_and_processes_never_change_the_samples_of_a_step(
 
 
 def test_every_epoch_has_another_order_and_no_sample_twice() -> None:
-    first, second = (
-        [{index for _, index in step} for step in steps(epoch=epoch)] for epoch in (0, 1)
-    )
+    first, second = steps(epoch=0), steps(epoch=1)
     assert first != second
     assert len(set.union(*first)) == 96
 
@@ -59,25 +57,25 @@ def test_batch_norms_are_shared_by_the_processes_of_several_gpus() -> None:
 
 def test_an_epoch_can_be_entered_in_its_middle() -> None:
     sampler = StepSampler(100, CommonHyperparameters(batch_size=12), World())
-    whole = list(sampler)
+    whole = [draw.indices.tolist() for draw in sampler]
     sampler.start = 5
-    assert list(sampler) == whole[5:]
+    assert [draw.indices.tolist() for draw in sampler] == whole[5:]
 
 
 def test_samples_of_like_length_come_together_in_an_order_that_the_seed_gives() -> None:
     lengths = [(7 * index) % 100 for index in range(1000)]
     settings = CommonHyperparameters(batch_size=10)
     sampler = StepSampler(1000, settings, World(), lengths)
-    batches = [[lengths[index] for _, index in keys] for keys in sampler]
+    batches = [[lengths[index] for index in draw.indices] for draw in sampler]
     assert sum(max(batch) - min(batch) for batch in batches) / len(batches) < 5
     assert sorted(length for batch in batches for length in batch) == sorted(lengths)
     assert batches != sorted(batches)
-    assert [[lengths[index] for _, index in keys] for keys in sampler] == batches
+    assert [[lengths[index] for index in draw.indices] for draw in sampler] == batches
 
 
 def test_a_set_smaller_than_the_batch_is_one_step() -> None:
     sampler = StepSampler(5, CommonHyperparameters(batch_size=64), World())
-    assert [len(keys) for keys in sampler] == [5]
+    assert [len(draw.indices) for draw in sampler] == [5]
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_with_one_that_can() -> None:
@@ -125,11 +123,8 @@ def test_the_rate_rises_then_falls_to_zero() -> None:
     settings = CommonHyperparameters(learning_rate=1.0, warmup_fraction=0.1)
     optimizer = make_optimizer(model, settings)
     schedule = make_schedule(optimizer, settings, 100)
-    rates = []
-    for _ in range(100):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
+    rates = [schedule.set_rate(step) for step in range(100)]
+    assert optimizer.param_groups[0]["lr"] == rates[-1]
     assert rates[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] < 0.001

@@ -1,5 +1,6 @@
 """A run does what it says, can be interrupted anywhere, and loses nothing."""
 
+import gzip
 import json
 import math
 import pickle
@@ -18,13 +19,14 @@ from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.criterion import Criterion
 from {{ cookiecutter.__package }}.datasets import make_data
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
+from {{ cookiecutter.__package }}.profiling import PARTS
 
 
-def after_step(number: int, do: Callable[[], None]) -> Callable[..., Tensor]:
+def after_step(number: int, do: Callable[[], None]) -> Callable[..., Any]:
     """A train_step that calls ``do`` after the given number of steps."""
     original, count = training.train_step, 0
 
-    def train_step(*arguments: Any) -> Tensor:
+    def train_step(*arguments: Any) -> Any:
         nonlocal count
         count += 1
         if count == number:
@@ -187,6 +189,20 @@ def test_averaged_weights_are_what_is_kept_as_best(train: Train) -> None:
     best = torch.load(run / "checkpoints" / "best.pt", weights_only=True)
     if best["epoch"] == 2:
         assert same(best["model"], content["average"])
+
+
+def test_a_profile_tells_where_the_time_went_and_changes_nothing(
+    train: Train, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train("profiled", "--profile", "3")
+    table = capsys.readouterr().out
+    assert "Mean of 3 steps" in table
+    assert all(f"\n{part} " in table for part in (*PARTS.values(), "other", "together"))
+    with gzip.open(run / "trace.json.gz", "rt", encoding="utf-8") as file:
+        events = json.load(file)["traceEvents"]
+    named = [event["name"] for event in events if event.get("cat") == "user_annotation"]
+    assert [named.count(part) for part in PARTS.values()] == [3, 3, 3, 3]
+    assert same(weights(run), weights(trained))
 
 
 def test_patience_ends_a_run_that_gets_no_better(train: Train) -> None:

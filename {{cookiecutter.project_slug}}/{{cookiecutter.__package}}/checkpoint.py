@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from . import storage
 from .errors import UserError
-from .optimizer import WeightAverage
+from .optimizer import Schedule, WeightAverage
 from .utils import atomic_write
 
 
@@ -49,7 +48,7 @@ class State:
     model: nn.Module
     average: WeightAverage
     optimizer: Optimizer
-    schedule: LambdaLR
+    schedule: Schedule
     scaler: torch.amp.GradScaler
     progress: Progress
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -61,7 +60,6 @@ class State:
             "model": self.model.state_dict(),
             "average": self.average.model.state_dict() if self.average.decay else None,
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "progress": asdict(self.progress),
             "rows": list(self.rows),
@@ -83,7 +81,6 @@ class State:
                 "The checkpoint is of another model or optimizer. Resume with the code and the "
                 f"hyperparameters of the run. ({' '.join(str(error).split())[:300]})"
             ) from None
-        self.schedule.load_state_dict(content["schedule"])
         self.scaler.load_state_dict(content["scaler"])
         self.progress = Progress(**content["progress"])
         self.rows = list(content["rows"])

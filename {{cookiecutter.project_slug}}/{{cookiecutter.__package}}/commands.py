@@ -5,13 +5,19 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from .errors import Stopped, UserError
 from .hyperparameters import Hyperparameters
+from .settings import CountOrZero
 from .stored_settings import machine_layer, read_toml
+
+if TYPE_CHECKING:  # parsing takes no torch
+    from .distributed import World
+    from .profiling import Profile
+    from .runtime import Runtime
 
 PROGRAM = f"python -m {__package__}"
 Run = Annotated[str, tyro.conf.Positional]
@@ -32,6 +38,8 @@ class TrainArguments(Hyperparameters):
     """Go on with this run (its name, its folder, or latest) exactly where it stopped."""
     report: bool = True
     """Draw the figures and write the report at the end."""
+    profile: CountOrZero = 0
+    """Measure where the time of this many steps goes, and write a trace of them; 0: none."""
 
     def hyperparameters(self) -> Hyperparameters:
         """What decides the result, without what is about this call."""
@@ -66,7 +74,14 @@ def train(argv: list[str]) -> int:
         if settings.deterministic:
             make_deterministic()
         try:
-            progress = train(settings, run, runtime, world, resume=resumed is not None)
+            progress = train(
+                settings,
+                run,
+                runtime,
+                world,
+                resume=resumed is not None,
+                profile=profiler(arguments.profile, run, runtime, world),
+            )
         except Stopped as stopped:
             if world.is_main:
                 print(f"Stopped and saved. Go on with: python train.py --resume {run.name}")
@@ -80,6 +95,15 @@ def train(argv: list[str]) -> int:
             print(f"Report: {write_report(run)}")
         print(f"Metrics on the test set: {PROGRAM} evaluate {run.name}")
     return 0
+
+
+def profiler(num_steps: int, run: Path, runtime: "Runtime", world: "World") -> "Profile":
+    """What watches the first steps of a run, if that is wanted; only the main process does."""
+    from .profiling import NoProfile, StepProfile
+
+    if num_steps and world.is_main:
+        return StepProfile(num_steps, runtime.device, run / "trace.json.gz")
+    return NoProfile()
 
 
 def parse_train(argv: list[str]) -> TrainArguments:

@@ -31,6 +31,11 @@ def progress_bar(title: str, steps: range, visible: bool) -> Iterable[int]:
     return bar
 
 
+def say(text: str) -> None:
+    """Print lines, above a progress bar if one is shown."""
+    tqdm.write(text)
+
+
 def epoch_line(
     row: dict[str, Any], metrics: dict[str, float], num_epochs: int, better: bool
 ) -> str:

@@ -3,20 +3,17 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
-from torchmetrics import MeanMetric
 
 from . import checkpoint, storage
 from .criterion import Criterion
 from .datasets import make_data
 from .distributed import World
 from .hyperparameters import Hyperparameters
-from .loaders import make_eval_loader, to_device
+from .loaders import Batches, make_eval_loader, on_device
 from .models import make_model
 from .runtime import Runtime
 from .utils import write_text
@@ -28,18 +25,20 @@ Metrics = dict[str, float]
 def evaluate(
     model: nn.Module,
     criterion: Criterion,
-    loader: DataLoader[Any],
+    loader: Batches,
     runtime: Runtime,
     world: World,
 ) -> tuple[Metrics, dict[str, np.ndarray]]:
     """The metrics over all processes, and the criterion's outputs of each sample, in order."""
+    from torchmetrics import MeanMetric  # a second, which the first step need not wait for
+
     model.eval()
     mean_loss = MeanMetric().to(runtime.device)
     metrics = criterion.metrics().to(runtime.device)
     kept: list[dict[str, Tensor]] = []
-    for batch in loader:
-        with runtime.autocast():
-            outputs = criterion.evaluate(model, to_device(batch, runtime.device))
+    for batch in on_device(loader, runtime.device):
+        with runtime.autocast:
+            outputs = criterion.evaluate(model, batch)
         mean_loss.update(outputs["loss"])
         criterion.update(metrics, outputs)
         kept.append({name: value for name, value in outputs.items() if name[0] != "_"})

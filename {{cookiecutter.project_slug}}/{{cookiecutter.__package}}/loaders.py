@@ -3,12 +3,15 @@
 import importlib.util
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
 from .distributed import World
@@ -16,6 +19,9 @@ from .runtime import Runtime
 from .sampling import Keyed, Plain, Samples, StepSampler
 from .settings import CommonHyperparameters
 from .utils import mix_seed
+
+Batches = Iterable[Any]
+"""What can be gone through anew in each epoch."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ def split(
 
 def make_train_loader(
     data: Data, settings: CommonHyperparameters, runtime: Runtime, world: World
-) -> tuple[DataLoader[Any], StepSampler]:
+) -> tuple[Batches, StepSampler]:
     """The training loader and the sampler that it follows."""
     sampler = StepSampler(len(data.train), settings, world, data.train_lengths)
     return _loader(data, Keyed(data.train, settings.seed), sampler, runtime), sampler
@@ -78,25 +84,41 @@ def make_train_loader(
 
 def make_eval_loader(
     samples: Samples, data: Data, settings: CommonHyperparameters, runtime: Runtime, world: World
-) -> DataLoader[Any]:
+) -> Batches:
     """A loader of this process's share of ``samples``, in order, none left out, none twice."""
-    mine = list(range(world.rank, len(samples), world.size))
+    mine = np.arange(world.rank, len(samples), world.size)
     size = settings.eval_batch_size
     batches = [mine[start : start + size] for start in range(0, len(mine), size)]
     return _loader(data, Plain(samples), batches, runtime)
 
 
-def _loader(data: Data, dataset: Keyed | Plain, batches: Any, runtime: Runtime) -> DataLoader[Any]:
+def _loader(data: Data, dataset: Keyed | Plain, batches: Any, runtime: Runtime) -> Batches:
     workers = 0 if data.in_memory and not runtime.workers_typed else runtime.num_workers
+    collate = _as_it_is if dataset.makes_batches else data.collate
+    if workers == 0:
+        return Direct(dataset, batches, collate)
     return DataLoader(
         dataset,
         batch_sampler=batches,
-        collate_fn=_as_it_is if dataset.makes_batches else data.collate,
+        collate_fn=collate,
         num_workers=workers,
-        persistent_workers=workers > 0,
+        persistent_workers=True,
         pin_memory=runtime.pin_memory,
         worker_init_fn=_start_worker,
     )
+
+
+class Direct:
+    """Makes batches in this process, without what a DataLoader does around each of them."""
+
+    def __init__(
+        self, dataset: Keyed | Plain, batches: Iterable[Any], collate: Callable[[Any], Any]
+    ) -> None:
+        self.dataset, self.batches, self.collate = dataset, batches, collate
+
+    def __iter__(self) -> Iterator[Any]:
+        for wanted in self.batches:
+            yield self.collate(self.dataset.__getitems__(wanted))
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -114,12 +136,48 @@ def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def to_device(batch: Any, device: torch.device) -> Any:
-    """``batch`` with every tensor in it moved, without waiting for the copy."""
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device, non_blocking=True)
+def on_device(batches: Iterable[Any], device: torch.device) -> Iterator[Any]:
+    """The batches with their tensors on ``device``.
+
+    On a GPU the copy of the next batch runs beside the work on the one before, on a stream of its
+    own.
+    """
+    if device.type == "cpu":
+        return iter(batches)
+    if device.type == "mps":  # it shares its memory with the CPU
+        return (each_tensor(batch, lambda tensor: tensor.to(device)) for batch in batches)
+    return _copied_ahead(batches, device)
+
+
+def _copied_ahead(batches: Iterable[Any], device: torch.device) -> Iterator[Any]:
+    backend = torch.get_device_module(device)
+    copying = backend.Stream(device)
+    ahead: deque[tuple[Any, Any]] = deque()
+
+    def to_device(tensor: Tensor) -> Tensor:
+        return tensor.pin_memory().to(device, non_blocking=True)  # pinned already: it is itself
+
+    def hand_over(batch: Any, copied: Any) -> Any:
+        computing = backend.current_stream(device)
+        computing.wait_event(copied)
+        # Its memory must not be taken for another copy before the work on it is done.
+        each_tensor(batch, lambda tensor: tensor.record_stream(computing))
+        return batch
+
+    for batch in batches:
+        with backend.stream(copying):
+            ahead.append((each_tensor(batch, to_device), copying.record_event()))
+        if len(ahead) > 1:
+            yield hand_over(*ahead.popleft())
+    yield from (hand_over(*last) for last in ahead)
+
+
+def each_tensor(batch: Any, do: Callable[[Tensor], Any]) -> Any:
+    """``batch`` with ``do(tensor)`` in the place of every tensor in it."""
+    if isinstance(batch, Tensor):
+        return do(batch)
     if isinstance(batch, list | tuple):
-        return type(batch)(to_device(item, device) for item in batch)
+        return type(batch)(each_tensor(item, do) for item in batch)
     if isinstance(batch, dict):
-        return {name: to_device(item, device) for name, item in batch.items()}
+        return {name: each_tensor(item, do) for name, item in batch.items()}
     return batch

@@ -11,7 +11,7 @@ from .checkpoint import Progress
 from .distributed import World
 from .errors import RunFailed
 
-AT_ONCE = 50  # losses are fetched together, because each fetch waits for the device
+AT_ONCE = 50  # steps whose losses are fetched together, because each fetch waits for the device
 MAX_NAMES = 5  # samples of a bad step that are named
 
 
@@ -21,11 +21,19 @@ class Losses:
     def __init__(self, world: World, skip: bool, describe: Callable[[int], list[str]]) -> None:
         """``describe`` names the samples of a step; ``skip``: a bad step does not end the run."""
         self.world, self.skip, self.describe = world, skip, describe
-        self._pending: list[Tensor] = []
+        self._pending: list[list[Tensor]] = []
+        self._norms: list[Tensor] = []
 
-    def add(self, loss_and_norm: Tensor, progress: Progress) -> None:
-        """Take the loss and the gradients' norm (2,) of the step that ``progress`` has counted."""
-        self._pending.append(loss_and_norm)
+    def add(self, losses: list[Tensor], norm: Tensor | None, progress: Progress) -> None:
+        """Take what the step that ``progress`` has counted left on the device.
+
+        Args:
+            losses: those of its parts, scalars.
+            norm: of its gradients, where it was measured in all steps; else None.
+        """
+        self._pending.append(losses)
+        if norm is not None:
+            self._norms.append(norm)
         if len(self._pending) == AT_ONCE:
             self.collect(progress)
 
@@ -37,16 +45,28 @@ class Losses:
         Raises:
             RunFailed: a loss or a gradient is not finite.
         """
-        mine = torch.stack(self._pending).tolist() if self._pending else []
+        mine, norms = self._fetch()
         first = progress.step - len(mine) + 1
-        self._pending.clear()
-        for step, values in enumerate(zip(*self.world.gather(mine), strict=True), start=first):
-            loss = sum(loss for loss, _ in values) / len(values)
-            norm = values[0][1]  # the same for all: the gradients are
+        by_step = zip(*self.world.gather(mine), strict=True)
+        # The gradients, and so their norm, are the same for all processes.
+        for step, (losses, norm) in enumerate(zip(by_step, norms, strict=True), start=first):
+            loss = sum(losses) / len(losses)
             if math.isfinite(loss) and math.isfinite(norm):
                 progress.loss_sum += loss
             else:
                 self._refuse(step, loss, progress)
+
+    def _fetch(self) -> tuple[list[float], list[float]]:
+        """The loss of each pending step, and the norm of its gradients, 0 where nobody measured."""
+        pending, norms = self._pending, self._norms
+        self._pending, self._norms = [], []
+        if not pending:
+            return [], []
+        flat = torch.stack([loss for losses in pending for loss in losses])
+        mine = flat.float().view(len(pending), -1).mean(1)
+        measured = torch.stack(norms).float() if norms else torch.zeros_like(mine)
+        values = torch.stack([mine, measured]).tolist()
+        return values[0], values[1]
 
     def _refuse(self, step: int, loss: float, progress: Progress) -> None:
         """Say which step it was, and what was in it."""

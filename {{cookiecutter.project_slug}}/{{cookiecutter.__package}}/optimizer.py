@@ -2,35 +2,51 @@
 
 import copy
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from .settings import CommonHyperparameters
 
 
 def make_optimizer(model: nn.Module, settings: CommonHyperparameters) -> Optimizer:
     """AdamW or SGD over what is to be trained, without weight decay on norms and biases."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    groups: dict[float, list[nn.Parameter]] = {}  # by their weight decay
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault(decay, []).append(parameter)
+    params = [{"params": group, "weight_decay": decay} for decay, group in groups.items()]
     if settings.optimizer == "adamw":
-        return AdamW(groups, lr=settings.learning_rate, fused=True)
+        return AdamW(params, lr=settings.learning_rate, fused=True)
     momentum = settings.momentum
     return SGD(
-        groups, lr=settings.learning_rate, momentum=momentum, nesterov=momentum > 0, fused=True
+        params, lr=settings.learning_rate, momentum=momentum, nesterov=momentum > 0, fused=True
     )
+
+
+class Schedule:
+    """The learning rate of every step: a function of the step alone, so it has no state to save."""
+
+    def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
+        """``factor`` tells what part of its highest rate each parameter group has in a step."""
+        self.optimizer, self.factor = optimizer, factor
+        self._highest: list[float] = [group["lr"] for group in optimizer.param_groups]
+
+    def set_rate(self, step: int) -> float:
+        """Set the rates for optimizer step number ``step``, counted from 0; returns the first."""
+        rates = [highest * self.factor(step) for highest in self._highest]
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        return rates[0]
 
 
 def make_schedule(
     optimizer: Optimizer, settings: CommonHyperparameters, num_steps: int
-) -> LambdaLR:
-    """Linear warm-up, then a cosine to zero or a constant rate; one ``step()`` per optimizer step.
+) -> Schedule:
+    """Linear warm-up, then a cosine to zero or a constant rate.
 
     The cosine is that of SGDR without restarts (Loshchilov and Hutter 2017,
     https://arxiv.org/abs/1608.03983).
@@ -45,7 +61,7 @@ def make_schedule(
         progress = (step - warmup) / max(1, num_steps - warmup)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
-    return LambdaLR(optimizer, factor)
+    return Schedule(optimizer, factor)
 
 
 class WeightAverage:

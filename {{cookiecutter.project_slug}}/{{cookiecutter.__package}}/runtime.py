@@ -7,7 +7,9 @@ A flag is a command: what cannot be done is an error with the remedy.
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .capabilities import (
@@ -73,12 +75,14 @@ class Runtime:
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         model.to(self.device).to(memory_format=layout)
 
-    def autocast(self) -> "torch.autocast":
+    @cached_property
+    def autocast(self) -> AbstractContextManager[Any]:
         """Automatic mixed precision as the run has it; does nothing in fp32."""
         import torch
 
-        dtype = self.autocast_dtype
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+        if self.autocast_dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.autocast_dtype)
 
 
 def prepare(settings: Settings, typed: frozenset[str]) -> Runtime:

@@ -13,7 +13,7 @@ from torch import Tensor
 from .errors import UserError
 from .utils import atomic_write
 
-FORMAT = 2
+FORMAT = 3
 
 
 def write(path: Path, content: dict[str, Any]) -> None:

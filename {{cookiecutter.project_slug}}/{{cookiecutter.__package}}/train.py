@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from . import checkpoint, console, distributed, runs
 from .checkpoint import Progress, State
@@ -21,10 +20,11 @@ from .distributed import World
 from .errors import RunFailed, Stopped
 from .evaluate import Metrics, evaluate, is_better
 from .hyperparameters import Hyperparameters
-from .loaders import Data, make_eval_loader, make_train_loader, to_device
+from .loaders import Batches, Data, make_eval_loader, make_train_loader, on_device
 from .losses import Losses
 from .models import make_model
 from .optimizer import Kept, WeightAverage, make_optimizer, make_schedule
+from .profiling import NoProfile, Profile
 from .runtime import Runtime, compile_model
 from .sampling import StepSampler
 from .saving import Saver
@@ -43,10 +43,17 @@ class Job:
     world: World
     data: Data
     criterion: Criterion
+    profile: Profile = field(default_factory=NoProfile)
 
 
 def train(
-    settings: Hyperparameters, run: Path, runtime: Runtime, world: World, resume: bool = False
+    settings: Hyperparameters,
+    run: Path,
+    runtime: Runtime,
+    world: World,
+    *,
+    resume: bool = False,
+    profile: Profile | None = None,
 ) -> Progress:
     """Train as ``settings`` say, write the run's folder, and tell how far it came.
 
@@ -56,7 +63,8 @@ def train(
         Stopped: Ctrl-C or SIGTERM; the run is saved and can be resumed.
     """
     data = make_data(settings)
-    job = Job(settings, run, runtime, world, data, Criterion(settings, data.facts))
+    criterion = Criterion(settings, data.facts)
+    job = Job(settings, run, runtime, world, data, criterion, profile or NoProfile())
     loader, sampler = make_train_loader(data, settings, runtime, world)
     val_loader = make_eval_loader(data.val, data, settings, runtime, world)
     state = make_state(job, sampler.num_steps)
@@ -79,6 +87,7 @@ def train(
                 state.average.model, job.criterion, val_loader, runtime, world
             )
             finish_epoch(job, state, row, metrics, outputs, saver)
+    job.profile.end()
     world.wait()
     return state.progress
 
@@ -118,7 +127,7 @@ def train_epoch(
     job: Job,
     state: State,
     model: nn.Module,
-    loader: DataLoader[Any],
+    loader: Batches,
     sampler: StepSampler,
     stop: StopSignals,
     saver: Saver,
@@ -127,18 +136,18 @@ def train_epoch(
     progress, first = state.progress, state.progress.step_in_epoch
     sampler.epoch, sampler.start = progress.epoch, first
     losses = Losses(job.world, job.settings.on_nonfinite == "skip", partial(names, job, sampler))
-    started, batches = time.perf_counter(), iter(loader)
+    started, batches = time.perf_counter(), on_device(loader, job.runtime.device)
     model.train()
     for _ in console.progress_bar(
         f"epoch {progress.epoch + 1}/{job.settings.epochs}",
         range(first, sampler.num_steps),
         visible=job.world.is_main,
     ):
-        progress.rate = float(state.schedule.get_last_lr()[0])
-        loss_and_norm = train_step(job, state, model, batches)
+        with job.profile.step():
+            losses_and_norm = train_step(job, state, model, batches)
         progress.step += 1
         progress.step_in_epoch += 1
-        losses.add(loss_and_norm, progress)
+        losses.add(*losses_and_norm, progress)
         signal, due = job.world.agree(stop.received, saver.is_due_by_clock(), progress.step)
         if signal or due or saver.is_due(progress.step):
             losses.collect(progress)
@@ -180,19 +189,38 @@ def mean_loss(progress: Progress) -> float:
     return progress.loss_sum / taken
 
 
-def train_step(job: Job, state: State, model: nn.Module, batches: Iterator[Any]) -> Tensor:
-    """One optimizer step; returns the mean loss and the gradients' norm, still on the device."""
-    settings, device = job.settings, job.runtime.device
-    losses, kept = [], Kept(model) if settings.on_nonfinite == "skip" else None
-    for part in range(settings.accumulation_steps):
-        batch = to_device(next(batches), device)
+def train_step(
+    job: Job, state: State, model: nn.Module, batches: Iterator[Any]
+) -> tuple[list[Tensor], Tensor | None]:
+    """One optimizer step.
+
+    Returns what is still on the device: the mean loss of each part of the batch, and the norm of
+    the gradients where it was measured.
+    """
+    settings, device, part = job.settings, job.runtime.device, job.profile.part
+    num_parts, losses = settings.accumulation_steps, list[Tensor]()
+    kept = Kept(model) if settings.on_nonfinite == "skip" else None
+    state.progress.rate = state.schedule.set_rate(state.progress.step)
+    for number in range(num_parts):
+        with part("data"):
+            batch = next(batches)
         # Dropout depends on where the run is, not on what it did before.
-        seed_torch(mix_seed(settings.seed, state.progress.step, part, job.world.rank), device)
-        with distributed.gradients_stay_here(model, part + 1 < settings.accumulation_steps):
-            with job.runtime.autocast():
-                loss = job.criterion.loss(model, batch) / settings.accumulation_steps
-            state.scaler.scale(loss).backward()
+        seed_torch(mix_seed(settings.seed, state.progress.step, number, job.world.rank), device)
+        with distributed.gradients_stay_here(model, number + 1 < num_parts):
+            with part("forward"), job.runtime.autocast:
+                loss = job.criterion.loss(model, batch)
+            with part("backward"):
+                share = loss / num_parts if num_parts > 1 else loss
+                state.scaler.scale(share).backward()
         losses.append(loss.detach())
+    with part("optimizer"):
+        return losses, move_weights(settings, state, model, kept)
+
+
+def move_weights(
+    settings: Hyperparameters, state: State, model: nn.Module, kept: Kept | None
+) -> Tensor | None:
+    """Let the optimizer use the gradients; returns their norm where it was measured."""
     norm = None
     if settings.clip_norm or kept is not None:
         state.scaler.unscale_(state.optimizer)
@@ -202,12 +230,9 @@ def train_step(job: Job, state: State, model: nn.Module, batches: Iterator[Any])
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
-    state.schedule.step()
     state.average.update(state.progress.step)
-    total = torch.stack(losses).sum().float()
     # With a scaler, gradients that are too large are part of the game.
-    counts = norm is not None and not state.scaler.is_enabled()
-    return torch.stack([total, norm.float() if norm is not None and counts else total])
+    return None if state.scaler.is_enabled() else norm
 
 
 def finish_epoch(

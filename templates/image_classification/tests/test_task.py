@@ -58,19 +58,19 @@ def test_a_batch_is_moved_image_by_image_as_their_seeds_say() -> None:
     settings = Hyperparameters(image_size=16)
     data, plain = make_data(settings), make_data(settings.but(augment="none"))
     seeds = np.random.default_rng(0).integers(0, 2**63, 200, dtype=np.uint64)
-    indices = list(range(200))
+    indices = np.arange(200)
     images, labels = data.train.fetch_augmented(indices, seeds)  # type: ignore[attr-defined]
     assert (images.shape, images.dtype) == ((200, 1, 16, 16), torch.uint8)
-    assert labels.tolist() == [plain.train[i][1] for i in indices]
+    assert labels.tolist() == [plain.train[i][1] for i in indices.tolist()]
     places = set()
-    for image, index in zip(images, indices, strict=True):
+    for image, index in zip(images, indices.tolist(), strict=True):
         padded = v2.functional.pad(plain.train[index][0], [2] * 4, padding_mode="edge")
         moved = {(y, x): padded[:, y : y + 16, x : x + 16] for y in range(5) for x in range(5)}
         found = [place for place, crop in moved.items() if torch.equal(crop, image)]
         assert found
         places.update(found if len(found) == 1 else [])
     assert len(places) == 25
-    alone, _ = data.train.fetch_augmented([7], seeds[7:8])  # type: ignore[attr-defined]
+    alone, _ = data.train.fetch_augmented(indices[7:8], seeds[7:8])  # type: ignore[attr-defined]
     assert torch.equal(alone[0], images[7])
 
 

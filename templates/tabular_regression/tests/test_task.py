@@ -98,7 +98,7 @@ def test_statistics_come_from_the_training_rows_alone() -> None:
 def test_a_fetched_batch_is_that_of_collated_samples(tmp_path: Path) -> None:
     samples: Any = make_data(make_settings(houses(), tmp_path)).train
     indices = [5, 0, 7, 3]
-    (numeric, categories), target = samples.fetch(indices)
+    (numeric, categories), target = samples.fetch(np.array(indices))
     (numeric_too, categories_too), target_too = default_collate([samples[i] for i in indices])
     torch.testing.assert_close(numeric, numeric_too, rtol=0, atol=0, equal_nan=True)
     assert torch.equal(categories, categories_too)
@@ -252,7 +252,7 @@ def test_every_weight_gets_a_gradient(model: Any, tmp_path: Path) -> None:
     settings = make_settings(houses(), tmp_path, model=model)
     data = make_data(settings)
     samples: Any = data.train
-    network, batch = make_model(settings, data.facts), samples.fetch(list(range(20)))
+    network, batch = make_model(settings, data.facts), samples.fetch(np.arange(20))
     for parameter in network.parameters():  # away from the zeros at which training starts
         torch.nn.init.normal_(parameter, std=0.3)
     assert network(*batch[0]).shape == (20,)
@@ -266,7 +266,7 @@ def test_every_weight_of_a_classifier_gets_a_gradient(model: Any, tmp_path: Path
     settings = visits_settings(visits(), tmp_path, model=model)
     data = make_data(settings)
     samples: Any = data.train
-    network, batch = make_model(settings, data.facts), samples.fetch(list(range(20)))
+    network, batch = make_model(settings, data.facts), samples.fetch(np.arange(20))
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     assert network(*batch[0]).shape == (20, 3)
@@ -301,7 +301,7 @@ def test_one_batch_can_be_learned_by_heart(tmp_path: Path) -> None:
     samples: Any = data.train
     torch.manual_seed(0)
     network, criterion = make_model(settings, data.facts), Criterion(settings, data.facts)
-    batch = samples.fetch(list(range(16)))
+    batch = samples.fetch(np.arange(16))
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     for _ in range(200):
         loss = criterion.loss(network, batch)

@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
 def test_a_fetched_batch_is_that_of_the_samples_with_padding() -> None:
     samples: Any = make_data(Hyperparameters()).train
     indices = [5, 0, 4000, 3]
-    tokens, lengths, labels = samples.fetch(indices)
+    tokens, lengths, labels = samples.fetch(np.array(indices))
     assert lengths.tolist() == [len(samples[i][0]) for i in indices]
     assert tokens.dtype == labels.dtype == torch.int64
     assert tokens.shape == (4, max(len(samples[i][0]) for i in indices))
@@ -354,7 +354,7 @@ def test_one_batch_can_be_learned_by_heart(model: Any) -> None:
     samples: Any = data.train
     torch.manual_seed(0)
     network, criterion = make_model(settings, data.facts), Criterion(settings, data.facts)
-    batch = samples.fetch(list(range(0, 6400, 200)))
+    batch = samples.fetch(np.arange(0, 6400, 200))
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     for _ in range(60):
         loss = criterion.loss(network, batch)
