@@ -1,24 +1,29 @@
 """Step 2, the images as the model gets them: resized, augmented and mixed."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from .batches import Cropped, Held
 from .hyperparameters import Hyperparameters
 from .images import statistics
 from .loaders import Data
 from .pretrained import Preprocessing, preprocessing
-from .sources import Source, read_digits, read_folder
+from .sampling import Samples
+from .sources import Files, Source, read_digits, read_folder
 
 Transform = Callable[[Tensor], Tensor]
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 MAX_HELD = 64  # pixels: larger images of digits would fill the memory
+SMALLEST_CROP = 0.35  # of an image's area
+# Files are decoded to so many times the size that the model needs, enough for the smallest crop.
+LARGEST = SMALLEST_CROP**-0.5
 
 
 @dataclass(frozen=True)
@@ -53,72 +58,36 @@ class Images:
         return self.source.describe(index)
 
 
-class Held:
-    """Images of one size that are held in memory, from which whole batches are taken at once.
-
-    A training image is moved by up to ``shift`` pixels, its border repeated, as ``RandomCrop``
-    does. A sample is (image: (C, H, W) uint8; class: its number).
-    """
-
-    def __init__(self, images: Images, shift: int = 0) -> None:
-        samples = [images[index] for index in range(len(images))]
-        self.images, self.shift = images, shift
-        self.labels = torch.tensor([label for _, label in samples])
-        pixels = torch.stack([image for image, _ in samples]).numpy()
-        padded = np.pad(pixels, [(0, 0), (0, 0), (shift, shift), (shift, shift)], mode="edge")
-        # (N, C, D, D, H, W): every image, moved in D = 2 * shift + 1 ways both down and right
-        self.moved = np.lib.stride_tricks.sliding_window_view(padded, pixels.shape[2:], (2, 3))
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        seeds = torch.randint(2**62, (1,)).numpy().astype(np.uint64)
-        images, labels = self.fetch_augmented(np.array([index]), seeds)
-        return images[0], int(labels[0])
-
-    def fetch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        """(N, C, H, W) uint8 and classes (N,), as they are."""
-        return self._take(indices, self.shift, self.shift)
-
-    def fetch_augmented(self, indices: np.ndarray, seeds: np.ndarray) -> tuple[Tensor, Tensor]:
-        """(N, C, H, W) uint8 and classes (N,); each image is moved as its own seed says."""
-        ways = 2 * self.shift + 1
-        down, right = seeds % ways, seeds // ways % ways
-        return self._take(indices, down.astype(np.intp), right.astype(np.intp))
-
-    def _take(self, indices: np.ndarray, down: Any, right: Any) -> tuple[Tensor, Tensor]:
-        pixels = torch.from_numpy(self.moved[indices, :, down, right])
-        return pixels, self.labels[torch.from_numpy(indices)]
-
-    def describe(self, index: int) -> str:
-        """See ``Images``."""
-        return self.images.describe(index)
-
-
 def make_data(settings: Hyperparameters) -> Data:
     """Training, validation and test images as ``settings`` ask for them."""
     wanted = preprocessing(settings)
-    parts: dict[str, Any]
-    if settings.data is None:
-        (parts, classes), default_size = read_digits(settings), 8
-    else:
-        (parts, classes), default_size = read_folder(settings.data, settings), 64
+    parts: Mapping[str, Source]
+    default_size = 8 if settings.data is None else 64
     size = settings.image_size or (wanted.crop_size if wanted else default_size)
+    if settings.data is None:
+        parts, classes = read_digits(settings)
+    else:
+        parts, classes = read_folder(settings.data, settings, side=math.ceil(size * LARGEST))
     images = {part: Images(source, fit(size, wanted)) for part, source in parts.items()}
     random = Images(parts["train"], augmentation(settings, size), mixing(settings, len(classes)))
+    train: Samples = random
     facts = {
         "classes": classes,
         "channels": 1 if settings.data is None else 3,
         "image_size": size,
         **normalisation(images["train"], wanted),
     }
-    in_memory = settings.data is None
-    if not in_memory or size > MAX_HELD:
-        return Data(random, images["val"], images["test"], facts, in_memory)
+    if settings.data is not None:
+        kept = [part.pixels for part in (parts["train"], parts["val"]) if isinstance(part, Files)]
+        if kind_of(settings) == "crop" and random.mix is None:
+            train = Cropped(parts["train"], size, SMALLEST_CROP)
+        return Data(train, images["val"], images["test"], facts, in_memory=False, caches=kept)
+    if size > MAX_HELD:
+        return Data(random, images["val"], images["test"], facts, in_memory=True)
     shift = {"none": 0, "shift": margin(size)}.get(kind_of(settings))
-    train = Held(images["train"], shift) if shift is not None and random.mix is None else random
-    return Data(train, Held(images["val"]), Held(images["test"]), facts, in_memory)
+    if shift is not None and random.mix is None:
+        train = Held(images["train"], shift)
+    return Data(train, Held(images["val"]), Held(images["test"]), facts, in_memory=True)
 
 
 def fit(size: int, wanted: Preprocessing | None = None) -> Transform:
@@ -131,7 +100,10 @@ def fit(size: int, wanted: Preprocessing | None = None) -> Transform:
 def augmentation(settings: Hyperparameters, size: int) -> Transform:
     """The random transformation of a training image to (C, size, size)."""
     shift = v2.RandomCrop(size, padding=margin(size), padding_mode="edge")
-    zoom = [v2.RandomResizedCrop(size, scale=(0.35, 1), antialias=True), v2.RandomHorizontalFlip()]
+    zoom = [
+        v2.RandomResizedCrop(size, scale=(SMALLEST_CROP, 1), antialias=True),
+        v2.RandomHorizontalFlip(),
+    ]
     steps: dict[str, list[Any]] = {
         "none": [fit(size)],
         "shift": [fit(size), shift],

@@ -17,6 +17,10 @@ class Hyperparameters(CommonHyperparameters):
     None: 1,797 handwritten digits that come with scikit-learn."""
     image_size: Annotated[int, Range(4, 4096)] | None = None
     """Height and width in pixels. None: what the model was made for; 8 for the digits."""
+    cache: bool = True
+    """Keep decoded images on the disk (.cache/images), where later epochs read them much faster."""
+    cache_gib: Positive = 10.0
+    """Most gigabytes (GiB) that they may take; what does not fit is decoded in every epoch."""
     augment: Literal["auto", "none", "shift", "crop", "strong"] = "auto"
     """Random changes of training images: shift moves them a little, crop zooms, moves and mirrors,
     strong adds colours and more (TrivialAugment). auto: shift for the digits, crop for your own."""

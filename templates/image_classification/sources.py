@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .cache import PixelCache
 from .class_folders import read_class_folders
 from .hyperparameters import Hyperparameters
 from .images import SUFFIXES, read_image
@@ -49,14 +51,15 @@ class Digits:
 
 @dataclass(frozen=True)
 class Files:
-    """Image files, read when they are needed."""
+    """Image files, which are decoded when they are needed, or once for all epochs."""
 
     paths: list[Path]
     labels: list[int]
+    pixels: PixelCache
 
     def read(self, index: int) -> Tensor:
-        """(3, H, W) uint8."""
-        return read_image(self.paths[index])
+        """(3, H, W) uint8, not much larger than the model needs them."""
+        return self.pixels[index]
 
     def describe(self, index: int) -> str:
         """Its path."""
@@ -76,11 +79,26 @@ def read_digits(settings: Hyperparameters) -> tuple[dict[str, Digits], list[str]
     return parts, [str(digit) for digit in range(10)]
 
 
-def read_folder(root: Path, settings: Hyperparameters) -> tuple[dict[str, Files], list[str]]:
+def read_folder(
+    root: Path, settings: Hyperparameters, side: int
+) -> tuple[dict[str, Files], list[str]]:
     """The parts and the classes of a folder with one folder of images a class.
+
+    ``side``: the shorter side of larger images is made so long.
 
     Raises:
         UserError: there is no such folder, or not two classes with enough images.
     """
     parts, classes = read_class_folders(root, settings, SUFFIXES, "images")
-    return {part: Files(files.paths, files.labels) for part, files in parts.items()}, classes
+    found = {}
+    for part, files in parts.items():
+        decode = partial(_decode, files.paths, side)
+        sources = [[path] for path in files.paths]
+        limit = settings.cache_gib * 2**30 if settings.cache else 0
+        pixels = PixelCache(decode, sources, kind=f"RGB {side}", limit=limit)
+        found[part] = Files(files.paths, files.labels, pixels)
+    return found, classes
+
+
+def _decode(paths: Sequence[Path], side: int, index: int) -> Tensor:
+    return read_image(paths[index], side)

@@ -1,6 +1,7 @@
 """Step 2, the images as the model gets them: resized and augmented together with their boxes."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from .hyperparameters import Hyperparameters
 from .images import statistics
 from .loaders import Data
 from .pretrained import check_name
-from .sources import Source, read_folder, read_scenes
+from .sources import Files, Source, read_folder, read_scenes
 
 Target = dict[str, Tensor]
 """boxes (k, 4): x1, y1, x2, y2 in pixels; labels (k,) int64. An image may have none."""
@@ -20,6 +21,7 @@ Sample = tuple[Tensor, Target]
 Transform = Callable[[tv_tensors.Image, dict[str, Any]], tuple[Tensor, dict[str, Any]]]
 
 SCENE_SIZE, OWN_SIZE = 64, 256  # pixels of the longer side, for the model small
+LARGEST = 2  # times that size a file is decoded to; crops are enlarged
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,15 @@ def collate(samples: list[Sample]) -> tuple[list[Tensor], list[Target]]:
 def make_data(settings: Hyperparameters) -> Data:
     """Training, validation and test images as ``settings`` ask for them."""
     check_name(settings.model)
-    own = settings.data is not None
-    parts, classes = (
-        read_folder(settings.data, settings) if settings.data else read_scenes(settings)
-    )
     small, size = settings.model == "small", settings.image_size
     if small and size is None:
-        size = OWN_SIZE if own else SCENE_SIZE
+        size = OWN_SIZE if settings.data else SCENE_SIZE
+    parts: Mapping[str, Source]
+    if settings.data is None:
+        parts, classes = read_scenes(settings)
+    else:
+        side = None if size is None else math.ceil(LARGEST * size)
+        parts, classes = read_folder(settings.data, settings, side)
     counts = [len(labels) for part in parts.values() for labels in part.labels]
     return Data(
         train=Images(parts["train"], augmentation(settings, size)),
@@ -73,8 +77,9 @@ def make_data(settings: Hyperparameters) -> Data:
             "max_boxes": max(counts),
             **(statistics(Images(parts["train"], fit(size))) if small else {}),
         },
-        in_memory=not own,
+        in_memory=settings.data is None,
         collate=collate,
+        caches=[part.pixels for part in (parts["train"], parts["val"]) if isinstance(part, Files)],
     )
 
 

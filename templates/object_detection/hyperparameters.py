@@ -18,6 +18,10 @@ class Hyperparameters(CommonHyperparameters):
     image_size: Annotated[int, Range(32, 4096)] | None = None
     """Pixels of the longer side to which images are resized. None: for small 64 (the scenes) or 256
     (your own); torchvision's detectors then resize as they were made to."""
+    cache: bool = True
+    """Keep decoded images on the disk (.cache/images), where later epochs read them much faster."""
+    cache_gib: Positive = 10.0
+    """Most gigabytes (GiB) that they may take; what does not fit is decoded in every epoch."""
     augment: Literal["auto", "none", "shift", "crop", "strong"] = "auto"
     """Random changes of training images: shift moves them a little, crop cuts and mirrors, strong
     also shrinks and changes colours. auto: shift for the scenes, crop for your own."""

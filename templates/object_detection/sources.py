@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor
 
 from .annotations import Annotated, Parts, read_coco
+from .cache import PixelCache
 from .errors import UserError
 from .folders import NAMES_OF_PARTS
 from .hyperparameters import Hyperparameters
-from .images import read_image
+from .images import read_image, size_of_image
 from .pairs import find_pairs, split_missing
 from .scenes import CLASSES, Scenes, make_scenes
 from .yolo import read_yolo
@@ -58,9 +60,10 @@ class SceneSource:
 
 @dataclass(frozen=True)
 class Files:
-    """Image files, read when they are needed."""
+    """Image files, decoded when they are needed, or once for all epochs."""
 
     images: list[Annotated]
+    pixels: PixelCache
 
     @property
     def labels(self) -> Sequence[Sequence[int]]:
@@ -73,14 +76,8 @@ class Files:
         Raises:
             UserError: the image cannot be read, or is not the one that was annotated.
         """
-        item = self.images[index]
-        image = read_image(item.path)
+        item, image = self.images[index], self.pixels[index]
         height, width = image.shape[1:]
-        if item.size is not None and item.size != (width, height):
-            raise UserError(
-                f"{item.path} has {width} × {height} pixels, but its boxes are for "
-                f"{item.size[0]} × {item.size[1]}. Use the image that was annotated."
-            )
         boxes = torch.tensor(item.boxes, dtype=torch.float32).view(-1, 4)
         scale = torch.tensor([width, height, width, height])
         return image, boxes * scale, torch.tensor(item.labels, dtype=torch.int64)
@@ -96,8 +93,12 @@ def read_scenes(settings: Hyperparameters) -> tuple[dict[str, SceneSource], list
     return {part: SceneSource(scenes) for part, scenes in parts.items()}, CLASSES
 
 
-def read_folder(root: Path, settings: Hyperparameters) -> tuple[dict[str, Files], list[str]]:
+def read_folder(
+    root: Path, settings: Hyperparameters, side: int | None
+) -> tuple[dict[str, Files], list[str]]:
     """The parts and the classes of a folder with COCO's JSON or YOLO's text files.
+
+    ``side``: the shorter side of larger images is made so long; None: they are left as they are.
 
     Raises:
         UserError: there is neither, something in them is wrong, or too little to be split.
@@ -107,7 +108,26 @@ def read_folder(root: Path, settings: Hyperparameters) -> tuple[dict[str, Files]
     for part, images in parts.items():
         if not any(image.boxes for image in images):
             raise UserError(f"{root}: the {len(images)} images of {part} have no boxes. Add some.")
-    return {part: Files(images) for part, images in parts.items()}, classes
+    limit, found = settings.cache_gib * 2**30 if settings.cache else 0, {}
+    for part, images in parts.items():
+        decode, files = partial(_decode, images, side), [[image.path] for image in images]
+        found[part] = Files(images, PixelCache(decode, files, kind=f"RGB {side}", limit=limit))
+    return found, classes
+
+
+def _decode(images: list[Annotated], side: int | None, index: int) -> Tensor:
+    """(3, H, W) uint8.
+
+    Raises:
+        UserError: the image cannot be read, or is not the one that was annotated.
+    """
+    path, annotated = images[index].path, images[index].size
+    if annotated is not None and annotated != (size := size_of_image(path)):
+        raise UserError(
+            f"{path} has {size[0]} × {size[1]} pixels, but its boxes are for "
+            f"{annotated[0]} × {annotated[1]}. Use the image that was annotated."
+        )
+    return read_image(path, side)
 
 
 def read_annotations(root: Path) -> tuple[Parts, list[str]]:

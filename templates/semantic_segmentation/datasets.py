@@ -1,6 +1,7 @@
 """Step 2, the images as the model gets them: resized and augmented together with their masks."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,12 +15,15 @@ from .images import statistics
 from .loaders import Data
 from .masks import IGNORED
 from .pretrained import Preprocessing, preprocessing
-from .sources import Source, read_folder, read_scenes
+from .sources import Files, Source, read_folder, read_scenes
 
 Transform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 FILL: dict[Any, int] = {tv_tensors.Image: 0, tv_tensors.Mask: IGNORED}  # where images end
 SCENE_SIZE, OWN_SIZE = 64, 256  # pixels, for the unet
+SMALLEST_CROP = 0.25  # of an image's area
+# Files are decoded to so many times the size that the model needs, enough for the smallest crop.
+LARGEST = SMALLEST_CROP**-0.5
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,13 @@ class Images:
 def make_data(settings: Hyperparameters) -> Data:
     """Training, validation and test images as ``settings`` ask for them."""
     wanted = preprocessing(settings)
-    parts: dict[str, Any]
-    if settings.data is None:
-        (parts, classes), default_size = read_scenes(settings), SCENE_SIZE
-    else:
-        (parts, classes), default_size = read_folder(settings.data, settings), OWN_SIZE
+    parts: Mapping[str, Source]
+    default_size = SCENE_SIZE if settings.data is None else OWN_SIZE
     size = settings.image_size or (wanted.size if wanted else default_size)
+    if settings.data is None:
+        parts, classes = read_scenes(settings)
+    else:
+        parts, classes = read_folder(settings.data, settings, side=math.ceil(size * LARGEST))
     return Data(
         train=Images(parts["train"], augmentation(settings, size)),
         val=Images(parts["val"], fit(size)),
@@ -64,6 +69,7 @@ def make_data(settings: Hyperparameters) -> Data:
             **normalisation(Images(parts["train"], fit(size)), wanted),
         },
         in_memory=settings.data is None,
+        caches=[part.pixels for part in (parts["train"], parts["val"]) if isinstance(part, Files)],
     )
 
 
@@ -91,7 +97,10 @@ def augmentation(settings: Hyperparameters, size: int) -> Transform:
     if kind == "auto":
         kind = "shift" if settings.data is None else "crop"
     shift = v2.RandomCrop(size, padding=max(1, size // 8), fill=FILL)
-    crop = [v2.RandomResizedCrop(size, scale=(0.25, 1), antialias=True), v2.RandomHorizontalFlip()]
+    crop = [
+        v2.RandomResizedCrop(size, scale=(SMALLEST_CROP, 1), antialias=True),
+        v2.RandomHorizontalFlip(),
+    ]
     steps: dict[str, list[Any]] = {
         "none": [fit(size)],
         "shift": [fit(size), shift],

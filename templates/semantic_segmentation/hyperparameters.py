@@ -18,6 +18,10 @@ class Hyperparameters(CommonHyperparameters):
     image_size: Annotated[int, Range(16, 4096)] | None = None
     """Height and width in pixels. None: for unet 64 (the scenes) or 256 (your own); for models of
     torchvision what they were made for."""
+    cache: bool = True
+    """Keep decoded images on the disk (.cache/images), where later epochs read them much faster."""
+    cache_gib: Positive = 10.0
+    """Most gigabytes (GiB) that they may take; what does not fit is decoded in every epoch."""
     augment: Literal["auto", "none", "shift", "crop", "strong"] = "auto"
     """Random changes of training images: shift moves them a little, crop zooms, moves and mirrors,
     strong also changes colours. auto: shift for the scenes, crop for your own."""

@@ -1,14 +1,18 @@
 """Where images and masks come from: the digit scenes, or folders of your own."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from .cache import PixelCache
 from .errors import UserError
 from .hyperparameters import Hyperparameters
-from .images import read_image
+from .images import read_image, size_of_image
 from .masks import SUFFIXES, Legend, make_legend, read_mask
 from .pairs import find_pairs, pair_files, split_missing
 from .scenes import CLASSES, Scenes, make_scenes
@@ -48,10 +52,11 @@ class SceneSource:
 
 @dataclass(frozen=True)
 class Files:
-    """Image files with their masks, read when they are needed."""
+    """Image files with their masks, decoded when they are needed, or once for all epochs."""
 
     pairs: list[tuple[Path, Path]]
-    legend: Legend
+    pixels: PixelCache
+    """Of image and mask together (4, H, W)."""
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -62,15 +67,8 @@ class Files:
         Raises:
             UserError: one of the files cannot be read, or they do not fit.
         """
-        image_path, mask_path = self.pairs[index]
-        image, mask = read_image(image_path), read_mask(mask_path, self.legend)
-        if image.shape[1:] != mask.shape:
-            sizes = [f"{shape[1]} × {shape[0]}" for shape in (mask.shape, image.shape[1:])]
-            raise UserError(
-                f"{mask_path} has {sizes[0]} pixels, but its image {image_path} has {sizes[1]}. "
-                "Make them equal."
-            )
-        return image, mask
+        pixels = self.pixels[index]
+        return pixels[:3], pixels[3]
 
     def describe(self, index: int) -> str:
         """The path of the image."""
@@ -83,8 +81,12 @@ def read_scenes(settings: Hyperparameters) -> tuple[dict[str, SceneSource], list
     return {part: SceneSource(scenes) for part, scenes in parts.items()}, ["ground", *CLASSES]
 
 
-def read_folder(root: Path, settings: Hyperparameters) -> tuple[dict[str, Files], list[str]]:
+def read_folder(
+    root: Path, settings: Hyperparameters, side: int
+) -> tuple[dict[str, Files], list[str]]:
     """The parts and the classes of a folder with the folders images and masks.
+
+    ``side``: the shorter side of larger images is made so long.
 
     Raises:
         UserError: there is no such folder, something in it is wrong, or too little to be split.
@@ -97,7 +99,31 @@ def read_folder(root: Path, settings: Hyperparameters) -> tuple[dict[str, Files]
     parts = {part: _pair(images, masks) for part, (images, masks) in folders.items()}
     legend = make_legend(root, [mask for pairs in parts.values() for _, mask in pairs])
     parts = split_missing(parts, settings)
-    return {part: Files(pairs, legend) for part, pairs in parts.items()}, legend.names
+    limit, found = settings.cache_gib * 2**30 if settings.cache else 0, {}
+    for part, pairs in parts.items():
+        decode, kind = partial(_decode, pairs, legend, side), f"with mask {side} {legend}"
+        found[part] = Files(pairs, PixelCache(decode, pairs, kind=kind, limit=limit))
+    return found, legend.names
+
+
+def _decode(pairs: list[tuple[Path, Path]], legend: Legend, side: int, index: int) -> Tensor:
+    """(4, H, W) uint8: an image and its mask.
+
+    Raises:
+        UserError: one of the files cannot be read, or they do not fit.
+    """
+    image_path, mask_path = pairs[index]
+    mask = read_mask(mask_path, legend)
+    size, other = size_of_image(image_path), (mask.shape[1], mask.shape[0])
+    if size != other:
+        raise UserError(
+            f"{mask_path} has {other[0]} × {other[1]} pixels, but its image {image_path} has "
+            f"{size[0]} × {size[1]}. Make them equal."
+        )
+    image = read_image(image_path, side)
+    if image.shape[1:] != mask.shape:
+        mask = interpolate(mask[None, None], size=image.shape[1:], mode="nearest-exact")[0, 0]
+    return torch.cat([image, mask[None]])
 
 
 def _pair(images: Path, masks: Path) -> list[tuple[Path, Path]]:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,14 @@ Batches = Iterable[Any]
 """What can be gone through anew in each epoch."""
 
 
+class Cache(Protocol):
+    """Something that makes later epochs faster."""
+
+    def fill(self) -> None:
+        """Fill it, if that was not done yet."""
+        ...
+
+
 @dataclass(frozen=True)
 class Data:
     """The three parts of the data, which never overlap, and what the model must know of them.
@@ -37,6 +45,8 @@ class Data:
     facts: dict[str, Any]
     in_memory: bool
     collate: Callable[[list[Any]], Any] = default_collate
+    caches: Sequence[Cache] = ()
+    """What the run fills before the first of several epochs."""
     train_lengths: Sequence[int] | None = None
     """Of samples that are padded to the longest in their batch: like will be put with like."""
 

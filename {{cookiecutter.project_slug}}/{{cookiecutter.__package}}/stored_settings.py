@@ -14,6 +14,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 MAY_CHANGE = {"data", "epochs", "patience", "eval_batch_size", "accumulation_steps"}
 MAY_CHANGE |= {"checkpoint_every", "on_nonfinite", "deterministic", "requeue_signal"}
 MAY_CHANGE |= {"device", "precision", "channels_last", "tf32", "compile", "num_workers"}
+MAY_CHANGE |= {"cache", "cache_gib"}
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -70,6 +70,9 @@ def train(
     state = make_state(job, sampler.num_steps)
     if resume:
         go_on(job, state)
+    if settings.epochs > 1:
+        for cache in data.caches:
+            world.by_main(cache.fill)
     if world.is_main:
         parameters = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
         runs.save_environment(run, runtime, parameters)

@@ -36,6 +36,15 @@ def mix_seeds(*parts: int, last: "np.ndarray") -> "np.ndarray":
     return seeds
 
 
+def uniform(seeds: "np.ndarray", count: int) -> "np.ndarray":
+    """``count`` numbers in [0, 1) from each of the seeds (N,): (N, count) float64."""
+    import numpy as np
+
+    bits = _fold(seeds.astype(np.uint64)[:, None], np.arange(count, dtype=np.uint64))
+    numbers: np.ndarray = (bits >> 11) * 2.0**-53
+    return numbers
+
+
 def _fold(state: Any, part: Any) -> Any:
     """Numbers of 64 bits, or arrays of them."""
     mask = 0xFFFFFFFFFFFFFFFF

@@ -1,20 +1,28 @@
 """Image classification: data, models and criterion."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import same, weights
 from PIL import Image
 from torch.utils.data import default_collate
 from torchvision import models
 from torchvision.transforms import v2
 
+from {{ cookiecutter.__package }} import cache
 from {{ cookiecutter.__package }}.__main__ import main
+from {{ cookiecutter.__package }}.batches import random_boxes
+from {{ cookiecutter.__package }}.cache import PixelCache
 from {{ cookiecutter.__package }}.criterion import Criterion
 from {{ cookiecutter.__package }}.datasets import make_data
 from {{ cookiecutter.__package }}.errors import UserError
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
+from {{ cookiecutter.__package }}.images import read_image, size_of_image
 from {{ cookiecutter.__package }}.models import make_model
 
 FACTS = {"classes": ["a", "b", "c"], "channels": 3, "image_size": 32, "mean": [0.5], "std": [0.2]}
@@ -72,6 +80,147 @@ def test_a_batch_is_moved_image_by_image_as_their_seeds_say() -> None:
     assert len(places) == 25
     alone, _ = data.train.fetch_augmented(indices[7:8], seeds[7:8])  # type: ignore[attr-defined]
     assert torch.equal(alone[0], images[7])
+
+
+def test_random_boxes_lie_in_the_image_and_have_the_areas_and_shapes_that_were_asked_for() -> None:
+    random = np.random.default_rng(0)
+    sizes = random.integers(20, 400, (3000, 2))
+    seeds = random.integers(0, 2**63, 3000, dtype=np.uint64)
+    top, left, height, width = random_boxes(sizes, seeds, 0.35).T
+    assert (top >= 0).all() and (left >= 0).all() and (height >= 1).all() and (width >= 1).all()
+    assert (top + height <= sizes[:, 0]).all() and (left + width <= sizes[:, 1]).all()
+    square = np.abs(np.log(sizes[:, 0] / sizes[:, 1])) < 0.2
+    share = (height * width / sizes.prod(1))[square]
+    assert 0.33 < share.min() < 0.37 and share.max() > 0.9
+    assert 0.70 < (width / height).min() < 0.78 and 1.28 < (width / height).max() < 1.43
+    alone = random_boxes(sizes[7:8], seeds[7:8], 0.35)
+    assert alone[0].tolist() == [top[7], left[7], height[7], width[7]]
+    assert random_boxes(np.array([[10, 400]]), seeds[:1], 0.35).tolist() == [[0, 194, 10, 13]]
+
+
+def test_a_batch_of_crops_is_that_of_the_same_crops_alone(folder: Path) -> None:
+    train = make_data(Hyperparameters(data=folder, image_size=16)).train
+    seeds = np.arange(12, dtype=np.uint64)
+    images, labels = train.fetch_augmented(np.arange(12), seeds)  # type: ignore[attr-defined]
+    assert (images.shape, images.dtype) == ((12, 3, 16, 16), torch.uint8)
+    for index in range(12):
+        place = slice(index, index + 1)
+        alone, label = train.fetch_augmented(  # type: ignore[attr-defined]
+            np.arange(12)[place], seeds[place]
+        )
+        assert torch.equal(alone[0], images[index])
+        assert label.tolist() == labels[place].tolist()
+
+
+def photos(folder: Path, count: int) -> list[Path]:
+    """JPEG files of 40 × 30 pixels."""
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    paths = [folder / f"{number}.jpg" for number in range(count)]
+    for path in paths:
+        Image.fromarray(random.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+def make_cache(paths: list[Path], limit: float = 2.0**30) -> PixelCache:
+    return PixelCache(lambda i: read_image(paths[i]), [[p] for p in paths], kind="", limit=limit)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in; the cache will be below it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_cached_images_are_those_of_the_files(here: Path) -> None:
+    paths = photos(here / "photos", 5)
+    make_cache(paths).fill()
+    cached = make_cache(paths)
+    cached.load = lambda _: pytest.fail("decoded again")
+    for number, path in enumerate(paths):
+        assert torch.equal(cached[number], read_image(path))
+
+
+def test_a_file_that_changes_in_secret_is_decoded_anew(here: Path) -> None:
+    paths = photos(here / "photos", 3)
+    make_cache(paths).fill()
+    before, after = paths[0].stat(), paths[1].read_bytes()
+    paths[0].write_bytes(after[: before.st_size].ljust(before.st_size, b"\0"))
+    os.utime(paths[0], ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert torch.equal(make_cache(paths)[0], read_image(paths[1]))
+
+
+def test_caches_keep_to_their_limit_and_the_oldest_makes_room(here: Path) -> None:
+    first, second = photos(here / "first", 4), photos(here / "second", 6)
+    bytes_of_one = 30 * 40 * 3
+    make_cache(first).fill()
+    make_cache(second, limit=5 * bytes_of_one).fill()
+    assert sum(file.stat().st_size for file in here.rglob("pixels")) == 5 * bytes_of_one
+    cached = make_cache(second)
+    assert all(torch.equal(cached[i], read_image(path)) for i, path in enumerate(second))
+
+
+def test_a_cache_that_vanishes_or_is_filled_twice_disturbs_nobody(here: Path) -> None:
+    paths = photos(here / "photos", 3)
+    one, other = make_cache(paths), make_cache(paths)
+    decode = one.load
+
+    def meanwhile(index: int) -> torch.Tensor:
+        if index == 0:
+            other.fill()
+        return decode(index)
+
+    one.load = meanwhile
+    one.fill()
+    assert len(list((here / cache.FOLDER).iterdir())) == 1
+    assert torch.equal(one[2], read_image(paths[2]))
+    shutil.rmtree(here / cache.FOLDER)
+    assert torch.equal(one[2], read_image(paths[2]))
+
+
+def test_a_full_disk_costs_a_warning(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    paths = photos(here / "photos", 3)
+    monkeypatch.setattr(os, "fsync", full)
+    cached = make_cache(paths)
+    cached.fill()
+    assert "No space left on device" in capsys.readouterr().out
+    assert not list((here / cache.FOLDER).iterdir())
+    assert torch.equal(cached[1], read_image(paths[1]))
+
+
+def test_training_is_the_same_with_and_without_a_cache(
+    folder: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--data", str(folder), "--epochs", "2", "--device", "cpu", "--no-report"]
+    flags += ["--batch-size", "4", "--image-size", "16"]
+    assert main(["train", *flags, "--run", "plain", "--no-cache"]) == 0
+    assert not (here / cache.FOLDER).exists()
+    assert main(["train", *flags, "--run", "cached"]) == 0
+    assert "Decoded 12 of 12 images" in capsys.readouterr().out
+    assert main(["train", *flags, "--run", "workers", "--num-workers", "2"]) == 0
+    assert "Decoded" not in capsys.readouterr().out
+    assert same(weights(here / "runs" / "plain"), weights(here / "runs" / "cached"))
+    assert same(weights(here / "runs" / "plain"), weights(here / "runs" / "workers"))
+
+
+def test_large_photos_are_decoded_small_and_turned_as_the_camera_was_held(here: Path) -> None:
+    ramp = np.linspace(0, 255, 800, dtype=np.uint8)
+    pixels = np.broadcast_to(ramp[None, :, None], (600, 800, 3))
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera lay on its side
+    Image.fromarray(pixels).save(here / "photo.jpg", exif=turned)
+    assert size_of_image(here / "photo.jpg") == (600, 800)
+    small = read_image(here / "photo.jpg", side=60)
+    assert small.shape == (3, 80, 60)
+    expected = torch.from_numpy(ramp.copy()).view(80, 10).float().mean(1)
+    assert (small[0].float().mean(1) - expected).abs().max() < 6
+    assert read_image(here / "photo.jpg", side=2000).shape == (3, 800, 600)
 
 
 @pytest.mark.parametrize("flag", ["mixup_alpha", "cutmix_alpha"])

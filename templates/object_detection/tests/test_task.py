@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torchvision import models
 
+from {{ cookiecutter.__package }} import datasets
 from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.criterion import Criterion, draw_targets
 from {{ cookiecutter.__package }}.datasets import Sample, collate, make_data
@@ -111,6 +112,26 @@ def test_coco_and_yolo_say_the_same(coco: Path, yolo: Path) -> None:
         x1, y1, x2, y2 = target["boxes"][0].round().int().tolist()
         bright = image[:, y1:y2, x1:x2].float().mean()
         assert bright == (250 if CLASSES[1 - int(target["labels"][0])] == "bright" else 5)
+
+
+def test_boxes_shrink_with_large_images_and_these_are_cached(
+    coco: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(coco.parent)
+    settings = Hyperparameters(data=coco, augment="none", image_size=32)
+    full = make_data(settings).train
+    monkeypatch.setattr(datasets, "LARGEST", 0.5)
+    data = make_data(settings)
+    assert data.train.source.read(0)[0].shape == (3, 16, 21)  # type: ignore[attr-defined]
+    plain = [data.train[i] for i in range(len(data.train))]
+    for cache in data.caches:
+        cache.fill()
+    filled = make_data(settings).train
+    for i, (image, target) in enumerate(plain):
+        assert torch.allclose(target["boxes"], full[i][1]["boxes"], atol=0.5)
+        assert torch.equal(filled[i][0], image)
+        assert torch.equal(filled[i][1]["boxes"], target["boxes"])
+    assert len(list(Path(".cache/images").iterdir())) == 2
 
 
 @pytest.mark.parametrize("augment", ["shift", "crop", "strong"])

@@ -66,6 +66,27 @@ def complaint_about(folder: Path) -> str:
     return str(error.value)
 
 
+def test_large_images_are_made_smaller_with_their_masks_and_cached(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    for path in (*folder.glob("images/*"), *folder.glob("masks/*")):
+        Image.open(path).resize((240, 200), Image.Resampling.NEAREST).save(path)
+    settings = Hyperparameters(data=folder, augment="none", image_size=32)
+    data = make_data(settings)
+    plain = [data.train[i] for i in range(len(data.train))]
+    for image, mask in plain:
+        assert (image.shape, mask.shape) == ((3, 32, 32), (32, 32))
+        bright = image[:, mask == 1].float().mean()
+        assert bright > image[:, mask == 0].float().mean() + 100
+    for cache in data.caches:
+        cache.fill()
+    filled = make_data(settings).train
+    for i, (image, mask) in enumerate(plain):
+        assert torch.equal(filled[i][0], image) and torch.equal(filled[i][1], mask)
+    assert len(list(Path(".cache/images").iterdir())) == 2
+
+
 def test_the_scenes_are_split_into_parts_that_do_not_overlap() -> None:
     data = make_data(Hyperparameters())
     parts = (data.train, data.val, data.test)
