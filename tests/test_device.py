@@ -1,7 +1,9 @@
 """What detection finds on invented machines, and what is concluded from it."""
 
 import dataclasses
+import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -529,6 +531,67 @@ def test_hung_driver_is_not_waited_for_three_times(
 
     modules.device.detect("auto", dataclasses.replace(machine, run=run))
     assert sum(limits) <= 15
+
+
+INDEX_OF_LIBRARIES = {"/etc/ld.so.cache": "ld.so-1.7.0\0libc.so.6\0/lib/libc.so.6\0"}
+# What makes it worth while to ask NVIDIA's libraries, each by itself.
+SIGNS: dict[str, dict[str, Any]] = {
+    "a device": {"files": {"/dev/nvidia0": ""}},
+    "the device of the driver": {"files": {"/dev/nvidiactl": ""}},
+    "a device of a small board": {"files": {"/dev/nvhost-ctrl": ""}},
+    "another of its devices": {"files": {"/dev/nvmap": ""}},
+    "a small board": {"machine": "aarch64", "release": "5.15.148-tegra"},
+    "a GPU that Windows lends": {"files": {"/dev/dxg": ""}},
+    "Linux inside Windows": {"release": "5.15.167-microsoft-standard-WSL2"},
+    "the kernel's driver": {"files": {"/sys/module/nvidia/version": "580.95.05\n"}},
+    "a GPU on the bus": {"files": SCENARIOS["GPU without a driver"][0]["files"]},
+    "a path of libraries": {"environ": {"LD_LIBRARY_PATH": "/opt/gpus"}},
+    "a library of the system": {"files": {"/usr/lib/x86_64-linux-gnu/libcuda.so.1": ""}},
+    "a library that is not in the index": {"files": {"/usr/lib64/libnvidia-ml.so.1": ""}},
+    "a library of Python's own": {"files": {f"{sys.base_prefix}/lib/libcuda.so.1": ""}},
+    "a library in the index": {"files": {"/etc/ld.so.cache": "libcuda.so.1\0/opt/libcuda.so.1\0"}},
+    "an index too long to read": {"files": {"/etc/ld.so.cache": "lib" * 400_000}},
+    "no index of libraries": {"files": {"/etc/ld.so.cache": None}},
+    "Windows": WINDOWS,
+}
+
+
+def programs_asked(
+    modules: SimpleNamespace, root: Path, description: dict[str, Any]
+) -> list[Sequence[str]]:
+    """The command lines with which detection asks on this machine; nobody answers."""
+    files = INDEX_OF_LIBRARIES | description.get("files", {})
+    known = {name: text for name, text in files.items() if text is not None}
+    machine = world(modules, root, **(description | {"files": known}))
+    asked: list[Sequence[str]] = []
+
+    def run(argv: Sequence[str], limit: float) -> Any:
+        asked.append(argv)
+        return machine.run(argv, limit)
+
+    modules.device.detect("auto", dataclasses.replace(machine, run=run))
+    return asked
+
+
+def test_no_program_is_started_where_nothing_speaks_for_nvidia(
+    modules: SimpleNamespace, tmp_path: Path
+) -> None:
+    assert programs_asked(modules, tmp_path, {}) == []
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_one_sign_of_nvidia_is_enough_to_ask_its_libraries(
+    sign: str, modules: SimpleNamespace, tmp_path: Path
+) -> None:
+    asked = programs_asked(modules, tmp_path, SIGNS[sign])
+    assert [argv[-1] for argv in asked] == ["nvml", "cuda"]
+
+
+def test_libraries_that_are_looked_for_are_those_that_are_loaded(modules: SimpleNamespace) -> None:
+    source = Path(modules.nvidia.__file__).read_text("utf-8")
+    loaded = re.findall(r'"(lib[a-z-]+\.so\.1)"', source)
+    linux_files = importlib.import_module(f"{modules.device.__package__}.linux_files")
+    assert sorted(loaded) == sorted(linux_files.NVIDIA_LIBRARIES)
 
 
 def test_surprise_in_detection_is_a_note(modules: SimpleNamespace, tmp_path: Path) -> None:

@@ -7,11 +7,6 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    binary_auroc,
-    binary_roc,
-    multiclass_calibration_error,
-)
 
 from .confusion import count_pairs, draw_classes, draw_confusion
 from .loaders import Data
@@ -51,6 +46,9 @@ def draw_regression(predictions: Mapping[str, np.ndarray], data: Data) -> Drawn:
 
 def draw_classification(predictions: Mapping[str, np.ndarray], data: Data) -> Drawn:
     """The figures for a class."""
+    # Not above: to import it takes longer than all that is drawn for a number.
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
     names = [shorten(str(name), 24) for name in data.facts["classes"]]
     target = torch.from_numpy(predictions["target"])
     shares = torch.from_numpy(predictions["logits"]).softmax(dim=1)
@@ -112,6 +110,8 @@ def draw_worst(
 
 def draw_roc(shares: Tensor, target: Tensor, names: list[str]) -> tuple[Figure, str]:
     """The ROC curve of each class against the others, the worst ones if there are many."""
+    from torchmetrics.functional.classification import binary_auroc, binary_roc
+
     present = [c for c in range(len(names)) if 0 < (target == c).sum() < len(target)]
     areas = {c: binary_auroc(shares[:, c], (target == c).long()).item() for c in present}
     shown = sorted(present, key=areas.__getitem__)[:MAX_CURVES]

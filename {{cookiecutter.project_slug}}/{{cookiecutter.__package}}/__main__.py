@@ -1,6 +1,5 @@
 """Entry to the commands: ``python -m PACKAGE COMMAND --help``. Each imports only what it needs."""
 
-import difflib
 import os
 import sys
 from collections.abc import Callable
@@ -63,6 +62,8 @@ def find_command(name: str) -> Callable[[list[str]], int]:
         UserError: there is none.
     """
     if name not in COMMANDS:
+        import difflib
+
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"Commands: {', '.join(COMMANDS)}."
         raise UserError(f"There is no command {name!r}. {hint}")

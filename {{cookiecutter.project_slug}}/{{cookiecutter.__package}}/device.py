@@ -121,7 +121,8 @@ def _apple(machine: Machine, found: Found) -> Found:
     return replace(found, kind="mps", gpus=(Gpu("Apple GPU"),), source="macOS")
 
 
-SOURCES = (("NVML", gpus.ask_nvml), ("nvidia-smi", gpus.ask_nvidia_smi), ("libcuda", gpus.ask_cuda))
+COMMAND = ("nvidia-smi", gpus.ask_nvidia_smi)
+SOURCES = (("NVML", gpus.ask_nvml), COMMAND, ("libcuda", gpus.ask_cuda))
 
 
 def _nvidia(machine: Machine, found: Found) -> Found:
@@ -133,7 +134,7 @@ def _nvidia(machine: Machine, found: Found) -> Found:
         note = f"CUDA_VISIBLE_DEVICES={shown!r} hides every NVIDIA GPU."
         return _noted(found, gpus.clean(note))  # AMD's GPUs too: its libraries read it as well
     limit, sick = LIMIT, False
-    for source, ask in SOURCES:
+    for source, ask in SOURCES if linux_files.may_have_nvidia(machine) else [COMMAND]:
         answer = ask(machine, limit)
         found = _noted(found, answer.note)
         if answer.gpus:

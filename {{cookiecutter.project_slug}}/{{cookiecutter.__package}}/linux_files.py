@@ -4,14 +4,51 @@ Standard library only, Python 3.10 or newer: cookiecutter's own Python runs this
 """
 
 import re
+import sys
+from collections.abc import Sequence
 
 from .gpus import version_in
-from .machine import Machine
+from .machine import MOST_OUTPUT, Machine
 
 NVIDIA, INTEL = "0x10de", "0x8086"
 # Arc A and B, Max, and the graphics of Core Ultra, by torch's page "Getting Started on Intel GPU"
 # (2026); by far not every display of Intel's.
 INTEL_GPUS = re.compile(r"0x(56[89ab].|e2..|0b[de].|7d(40|45|51|55|d1|d5)|64[0ab]0|b0[89a].)")
+
+# What nvidia.py loads.
+NVIDIA_LIBRARIES = ("libnvidia-ml.so.1", "libcuda.so.1")
+
+
+def may_have_nvidia(machine: Machine) -> bool:
+    """False only where nothing speaks for an NVIDIA GPU: no device, no driver and no library.
+
+    To ask a library that is not there takes a program of its own, and so longer than all the rest.
+    """
+    if machine.system != "Linux" or machine.is_wsl or machine.is_jetson:
+        return True
+    devices = ("/dev/nvidia*", "/dev/nvhost*", "/dev/nvmap*")  # the last two are of small boards
+    return (
+        any(map(machine.glob, devices))
+        or kernel_driver(machine) is not None
+        or bool(pci_devices(machine, NVIDIA))
+        or may_be_loaded(machine, NVIDIA_LIBRARIES)
+    )
+
+
+def may_be_loaded(machine: Machine, libraries: Sequence[str]) -> bool:
+    """Whether the dynamic loader might find one of these, by ``man ld.so``; yes if in doubt.
+
+    A library may come without a device: some serve the GPUs of another computer.
+    """
+    index = "/etc/ld.so.cache"  # Alpine and NixOS have none
+    known = machine.read(index)
+    if known is None or machine.size(index) > MOST_OUTPUT or machine.environ.get("LD_LIBRARY_PATH"):
+        return True
+    systems = [f"{folder}/{machine.machine}-linux-gnu" for folder in ("/lib", "/usr/lib")]
+    folders = ["/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/lib/wsl/lib", *systems]
+    folders.append(f"{sys.base_prefix}/lib")
+    paths = [f"{folder}/{library}" for folder in folders for library in libraries]
+    return any(library in known for library in libraries) or any(map(machine.exists, paths))
 
 
 def kernel_driver(machine: Machine) -> str | None:

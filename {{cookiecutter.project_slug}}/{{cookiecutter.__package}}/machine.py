@@ -8,15 +8,15 @@ import glob
 import os
 import platform
 import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:  # where no program needs to be asked, none of this is loaded
+    import subprocess
 
 MOST_OUTPUT = 1_000_000
 """Bytes; a program that writes more than this has gone mad and is ended."""
@@ -43,6 +43,9 @@ def run(argv: Sequence[str], limit: float, hidden: Collection[str] = HIDDEN) -> 
     limit, and a program that hangs inside a driver cannot be killed. So this one is given up. Its
     output goes to a file, because a grandchild can keep a pipe open.
     """
+    import subprocess
+    import tempfile
+
     environ = {name: value for name, value in os.environ.items() if name not in hidden}
     try:
         with tempfile.TemporaryFile() as output:
@@ -65,13 +68,13 @@ def run(argv: Sequence[str], limit: float, hidden: Collection[str] = HIDDEN) -> 
 
 def _wait(process: "subprocess.Popen[bytes]", output: IO[bytes], limit: float) -> bool:
     """Whether the program ended by itself; if not, it is ended or given up."""
-    deadline, pause = time.monotonic() + limit, 0.001
+    start = time.monotonic()
     try:
         while process.poll() is None:
-            if time.monotonic() > deadline or os.fstat(output.fileno()).st_size > MOST_OUTPUT:
+            seconds = time.monotonic() - start
+            if seconds > limit or os.fstat(output.fileno()).st_size > MOST_OUTPUT:
                 return False
-            time.sleep(pause)
-            pause = min(2 * pause, 0.05)
+            time.sleep(min(max(seconds / 10, 0.001), 0.05))  # notices the end a tenth late at most
         return True
     finally:  # also on Ctrl-C, which a program in a session of its own does not get
         if process.returncode is None:
@@ -80,6 +83,9 @@ def _wait(process: "subprocess.Popen[bytes]", output: IO[bytes], limit: float) -
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """Kill the program with its children; do not wait long for it to go."""
+    import signal
+    import subprocess
+
     try:
         if sys.platform == "win32":
             process.kill()
@@ -129,6 +135,13 @@ class Machine:
                 return file.read(MOST_OUTPUT).decode("utf-8", "replace")
         except (OSError, ValueError):
             return None
+
+    def size(self, name: str) -> int:
+        """Bytes of a file; 0 if there is none."""
+        try:
+            return os.path.getsize(self.path(name))
+        except OSError:
+            return 0
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file, folder or device."""

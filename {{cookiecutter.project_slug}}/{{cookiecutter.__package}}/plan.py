@@ -5,8 +5,8 @@ The build belongs to the project and is committed; the settings belong to the ma
 """
 
 import json
+import time
 from dataclasses import dataclass, field, replace
-from datetime import date
 from pathlib import Path
 
 from .build_choice import choose_build, no_wheel
@@ -165,7 +165,7 @@ def device_toml(found: Found, plan: Plan) -> str:
     lines = [
         "# What suits this machine; hyperparameters and flags may differ from it. Not for git.",
         "# `python -m PACKAGE doctor --write` writes it again, for another machine or driver.",
-        f"# Found on {date.today()}: {found.summary()}",
+        f"# Found on {time.strftime('%Y-%m-%d')}: {found.summary()}",
         *(f"# Note: {note}" for note in (*found.notes, *plan.notes)),
         "",
     ]

@@ -5,7 +5,6 @@ given as ``--config FILE.toml``, the flags. A run's own ``hyperparameters.toml``
 """
 
 import dataclasses
-import difflib
 import functools
 import math
 import re
@@ -160,6 +159,8 @@ def parse_interval(text: str) -> tuple[int, str]:
 
 
 def _hint(name: str, names: list[str]) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name, names, n=1)
     return f" Did you mean {close[0]!r}?" if close else " `--help` lists them all."
 
