@@ -166,13 +166,13 @@ def tiny_model() -> nn.Module:
 def cnn_model() -> nn.Module:
     """Three convolutions on one channel."""
     return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1),
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(64, 64, 3, padding=1),
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
@@ -199,8 +199,8 @@ def make_pictures(name: str, folder: Path, share: float) -> None:
     """Digits of scikit-learn, enlarged and covered with noise; no digit is in both parts."""
     num_train, num_held, size, noise = {
         "tiny": (512 * BATCH, 397, 8, 0.0),
-        "cnn": (128 * BATCH, 1191, 28, 0.5),
-        "resnet": (6 * BATCH, 397, 64, 0.5),
+        "cnn": (128 * BATCH, 1191, 28, 0.3),
+        "resnet": (6 * BATCH, 397, 64, 0.3),
     }[name]
     num_train = max(2, round(num_train * share / BATCH)) * BATCH
     pixels, classes = digits()
