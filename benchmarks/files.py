@@ -1,4 +1,4 @@
-"""The workload of JPEG files: photo-like images in class folders, and a model that costs nothing."""
+"""The workload of JPEG files: photo-like images in class folders, and next to no model."""
 
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,8 @@ class Files:
         return functional.cross_entropy(logits, classes), logits
 
     def count(self, outputs: Tensor, batch: Any) -> Tensor:
-        return (outputs.detach().argmax(1) == batch[1]).sum()
+        right: Tensor = (outputs.detach().argmax(1) == batch[1]).sum()
+        return right
 
     def quality(self, model: nn.Module, precision: str = "fp32") -> float | None:
         """The model is no good, and need not be."""

@@ -1,4 +1,4 @@
-"""Who trains what: the contenders, the matches, and the bars that ours is to clear. No torch here."""
+"""Who trains what: the contenders, the matches, and the bars that ours is to clear."""
 
 import dataclasses
 from dataclasses import dataclass, field

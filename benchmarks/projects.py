@@ -43,11 +43,14 @@ def render(folder: Path, task: str) -> Path:
 
 
 def prepare(folder: Path, project: Path, share: float, names: list[str]) -> Path:
-    """Write the data of the workloads; ``share`` below 1: so much less of it."""
+    """Write the data of the workloads, once; ``share`` below 1: so much less of it."""
     data = folder / "data"
     data.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "benchmarks.workloads", str(data), str(share), *names]
+    missing = [name for name in names if not (data / f"{name}.made").exists()]
+    command = [sys.executable, "-m", "benchmarks.workloads", str(data), str(share), *missing]
     subprocess.run(command, check=True, cwd=project, env=ENVIRONMENT)
+    for name in missing:
+        (data / f"{name}.made").touch()
     return data
 
 

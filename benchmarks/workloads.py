@@ -77,7 +77,8 @@ class Pictures:
         return functional.cross_entropy(logits, classes), logits
 
     def count(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return (outputs.detach().argmax(1) == batch[1]).sum()
+        right: Tensor = (outputs.detach().argmax(1) == batch[1]).sum()
+        return right
 
     @torch.no_grad()
     def quality(self, model: nn.Module, precision: str = "fp32") -> float | None:
@@ -124,7 +125,8 @@ class Table:
         return mean + self.penalty * sum(squares, start=torch.zeros_like(mean)), outputs
 
     def count(self, outputs: Tensor, batch: Batch) -> Tensor:
-        return (outputs.detach() - batch[-1]).abs().sum()
+        errors: Tensor = (outputs.detach() - batch[-1]).abs().sum()
+        return errors
 
     @torch.no_grad()
     def quality(self, model: nn.Module, precision: str = "fp32") -> float | None:
@@ -218,7 +220,7 @@ def make_pictures(name: str, folder: Path, share: float) -> None:
 
 
 def digits() -> tuple[Tensor, Tensor]:
-    """1,797 handwritten digits (N, 1, 8, 8) in [0, 1] and their classes, without sklearn's import."""
+    """1,797 handwritten digits (N, 1, 8, 8) in [0, 1] and their classes."""
     import numpy as np
 
     spec = importlib.util.find_spec("sklearn")

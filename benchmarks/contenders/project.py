@@ -31,9 +31,9 @@ COMMON = {
 
 def run(workload: Workload, referee: Referee, options: dict[str, Any]) -> None:
     package = package_here()
-    training, runtime_of, distributed, runs = (
-        importlib.import_module(f"{package}.{name}")
-        for name in ("train", "runtime", "distributed", "runs")
+    training: Any = importlib.import_module(f"{package}.train")
+    runtime_of, distributed, runs = (
+        importlib.import_module(f"{package}.{name}") for name in ("runtime", "distributed", "runs")
     )
     model = put_in(workload, training)
     training.train_epoch = timed(training.train_epoch, referee)
