@@ -57,45 +57,43 @@ OURS = (
     f"is seeded by the step; {_EPOCH_END}{_RECORDS}"
 )
 
-CONTENDERS = {
-    contender.name: contender
-    for contender in (
-        Contender("bare", "bare", "nothing: loss and right answers are summed as tensors"),
-        Contender(
-            "reference",
-            "reference",
-            "in the style of torchvision's reference scripts: meters with a median of the last 20 "
-            "steps, .item() for loss and accuracies in every step, a printed line every 10 steps",
-        ),
-        Contender(
-            "ignite",
-            "ignite_loop",
-            "events; loss.item() in every step; a running average of the loss, an accuracy metric",
-        ),
-        Contender(
-            "accelerate",
-            "accelerate_loop",
-            "the loader, the model and the optimizer are wrapped for any device",
-        ),
-        Contender(
-            "lightning",
-            "lightning_loop",
-            f"hooks and callbacks; a bar; a log every 50 steps; {_EPOCH_END}a checkpoint of model "
-            "and optimizer is written",
-        ),
-        Contender("ours", "project", OURS),
-        Contender(
-            "ours bf16",
-            "project",
-            "the same with --precision bf16",
-            {"precision": "bf16"},
-        ),
-        # For the costs of single parts of ours (measures.py).
-        Contender("never saved", "project", "--checkpoint-every 0", {"checkpoint_every": "0"}),
-        Contender("saved", "project", "--checkpoint-every 50", {"checkpoint_every": "50"}),
-        Contender("without bar", "project", "not on a terminal", terminal=False),
-    )
-}
+ALL = (
+    Contender("bare", "bare", "nothing: loss and right answers are summed as tensors"),
+    Contender(
+        "reference",
+        "reference",
+        "in the style of torchvision's reference scripts: meters with a median of the last 20 "
+        "steps, .item() for loss and accuracies in every step, a printed line every 10 steps",
+    ),
+    Contender(
+        "ignite",
+        "ignite_loop",
+        "events; loss.item() in every step; a running average of the loss, an accuracy metric",
+    ),
+    Contender(
+        "accelerate",
+        "accelerate_loop",
+        "the loader, the model and the optimizer are wrapped for any device",
+    ),
+    Contender(
+        "lightning",
+        "lightning_loop",
+        f"hooks and callbacks; a bar; a log every 50 steps; {_EPOCH_END}a checkpoint of model "
+        "and optimizer is written",
+    ),
+    Contender("ours", "project", OURS),
+    Contender(
+        "ours bf16",
+        "project",
+        "the same with --precision bf16",
+        {"precision": "bf16"},
+    ),
+    # For the costs of single parts of ours (measures.py).
+    Contender("never saved", "project", "--checkpoint-every 0", {"checkpoint_every": "0"}),
+    Contender("saved", "project", "--checkpoint-every 50", {"checkpoint_every": "50"}),
+    Contender("without bar", "project", "not on a terminal", terminal=False),
+)
+CONTENDERS = {contender.name: contender for contender in ALL}
 
 LOOPS = ("bare", "reference", "ignite", "accelerate", "lightning", "ours")
 IMAGES, TABLE = "image_classification", "tabular_regression"

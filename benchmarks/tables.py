@@ -123,6 +123,8 @@ def growth_table(growth: dict[str, dict[str, Result]]) -> str:
     rows = []
     for times, results in growth.items():
         for name, result in results.items():
+            if "error" in result:
+                continue
             last = result["rounds"][-1]
             step = f"{1e3 * last['seconds'] / last['steps']:.3f}"
             samples = f"{last['samples']:,}"
