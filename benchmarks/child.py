@@ -40,18 +40,27 @@ class Referee:
 
     def __init__(self, connection: "Connection[Any, Any]", rounds: int) -> None:
         self.connection, self.rounds = connection, rounds
-        self._began = 0.0
+        self._began = self._computed = 0.0
 
     def start(self) -> None:
         """Wait until it is this contender's turn; call it right before the first batch."""
         self.connection.send({"ready": True})
         self.connection.recv()
+        self._computed = time.process_time()
         self._began = time.perf_counter()
 
     def stop(self, steps: int) -> None:
         """Call it right after the last step, when the sums of the epoch are known."""
         seconds = time.perf_counter() - self._began
-        self.connection.send({"seconds": seconds, "steps": steps, "samples": steps * BATCH})
+        computed = time.process_time() - self._computed
+        self.connection.send(
+            {
+                "seconds": seconds,
+                "cpu_seconds": computed,  # of this process: what others take does not count
+                "steps": steps,
+                "samples": steps * BATCH,
+            }
+        )
 
     def finish(self, quality: float | None) -> None:
         """The last word: how good the model is on held-out data."""
