@@ -1,17 +1,20 @@
 # make demo    a project with every default answer: generated, trained, evaluated
 # make test    every test of the template
 # make stress  200 kills of a run of every task, each compared with an undisturbed one
+# make bench   side by side with what users would pick instead; ARGS="--only tiny,cnn" for a part
 # make lint    ruff and mypy on the template's own code
 # The first call sets up .venv; PYTHON=python3.12 chooses another Python for it.
 
 PYTHON ?= python3
 ifeq ($(OS),Windows_NT)
 VENV_PYTHON := .venv/Scripts/python.exe
+BENCH_PYTHON := .venv-bench/Scripts/python.exe
 else
 VENV_PYTHON := .venv/bin/python
+BENCH_PYTHON := .venv-bench/bin/python
 endif
 
-.PHONY: demo test stress lint setup clean
+.PHONY: demo test stress bench lint setup clean
 
 demo: setup
 	@$(VENV_PYTHON) tools/demo.py
@@ -22,6 +25,10 @@ test: setup
 stress: setup
 	@$(VENV_PYTHON) tools/stress.py
 
+bench: setup
+	@$(VENV_PYTHON) -m benchmarks.environment
+	@$(BENCH_PYTHON) -m benchmarks $(ARGS)
+
 lint: setup
 	$(VENV_PYTHON) -m ruff check
 	$(VENV_PYTHON) -m ruff format --check
@@ -31,4 +38,4 @@ setup:
 	@$(PYTHON) tools/install.py
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-bench demo

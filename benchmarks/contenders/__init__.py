@@ -1,0 +1,1 @@
+"""One module a contender, each with ``run(workload, referee, options)``. They import their own."""

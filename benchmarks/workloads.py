@@ -1,0 +1,277 @@
+"""The work: data, model, loss and count of right answers, the same for every contender.
+
+    python -m benchmarks.workloads FOLDER SHARE tiny cnn ...
+
+writes the data into FOLDER, so that every contender reads the same and pays nothing for making it.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
+
+from .plan import BATCH, SEED
+
+Batch = Any
+"""Inputs, one tensor or several, and what is to be learned."""
+
+
+class Workload(Protocol):
+    """What a contender needs to know of its work."""
+
+    num_steps: int
+    """In an epoch; no data set has samples for a part of one."""
+
+    def make_model(self) -> nn.Module:
+        """The model with the weights that all start from."""
+        ...
+
+    def loader(self, style: str = "bare") -> DataLoader[Any]:
+        """What a hand-written loop of that style iterates over."""
+        ...
+
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss, a scalar, and the model's outputs."""
+        ...
+
+    def count(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Right answers in a batch (of a table: the sum of the absolute errors), a scalar."""
+        ...
+
+    def quality(self, model: nn.Module, precision: str = "fp32") -> float | None:
+        """How good the model is on held-out data."""
+        ...
+
+
+class Pictures:
+    """Images in memory: (N, C, H, W) float, and their classes (N,)."""
+
+    def __init__(self, name: str, folder: Path, times: int = 1) -> None:
+        """``times``: the training data is so many times as large."""
+        content = torch.load(folder / f"{name}.pt")
+        self.name = name
+        self.train: tuple[Tensor, ...] = content["train"]
+        self.held: tuple[Tensor, ...] = content["held"]
+        if times > 1:
+            images, classes = self.train
+            self.train = (images.repeat(times, 1, 1, 1), classes.repeat(times))
+        self.num_steps = len(self.train[1]) // BATCH
+
+    def make_model(self) -> nn.Module:
+        torch.manual_seed(SEED)
+        return MODELS[self.name]()
+
+    def loader(self, style: str = "bare") -> DataLoader[Any]:
+        return DataLoader(TensorDataset(*self.train), batch_size=BATCH, shuffle=True)
+
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        images, classes = batch
+        logits = model(images)
+        return functional.cross_entropy(logits, classes), logits
+
+    def count(self, outputs: Tensor, batch: Batch) -> Tensor:
+        right: Tensor = (outputs.detach().argmax(1) == batch[1]).sum()
+        return right
+
+    @torch.no_grad()
+    def quality(self, model: nn.Module, precision: str = "fp32") -> float | None:
+        """Accuracy."""
+        model.eval()
+        images, classes = self.held
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = torch.cat([model(part) for part in images.split(256)])
+        return float((logits.argmax(1) == classes).float().mean())
+
+
+class Table:
+    """The rows that the tabular task made of a CSV file, and the model of that task.
+
+    The loss is written here as the task has it, so that a bare loop need not import its metrics.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        content = torch.load(folder / "table.pt")
+        self.path = folder / "table.csv"
+        self.facts, self.penalty = content["facts"], content["penalty"]
+        self.num_steps = len(content["train"][2]) // BATCH
+        self.train: tuple[Tensor, ...] = tuple(
+            column[: self.num_steps * BATCH] for column in content["train"]
+        )
+        self.held: tuple[Tensor, ...] = content["held"]
+
+    def make_model(self) -> nn.Module:
+        package = package_here()
+        models = importlib.import_module(f"{package}.models")
+        hyperparameters = importlib.import_module(f"{package}.hyperparameters")
+        torch.manual_seed(SEED)
+        model: nn.Module = models.make_model(hyperparameters.Hyperparameters(), self.facts)
+        return model
+
+    def loader(self, style: str = "bare") -> DataLoader[Any]:
+        return DataLoader(TensorDataset(*self.train), batch_size=BATCH, shuffle=True)
+
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        numeric, categories, target = batch
+        outputs = model(numeric, categories)
+        mean = ((outputs - target) / self.facts["target_std"]).square().mean()
+        squares = [weight.square().sum() for weight in model.parameters() if weight.ndim > 1]
+        return mean + self.penalty * sum(squares, start=torch.zeros_like(mean)), outputs
+
+    def count(self, outputs: Tensor, batch: Batch) -> Tensor:
+        errors: Tensor = (outputs.detach() - batch[-1]).abs().sum()
+        return errors
+
+    @torch.no_grad()
+    def quality(self, model: nn.Module, precision: str = "fp32") -> float | None:
+        """Explained part of the variance."""
+        model.eval()
+        numeric, categories, target = self.held
+        errors = model(numeric, categories) - target
+        return 1 - float(errors.square().sum() / (target - target.mean()).square().sum())
+
+
+def package_here() -> str:
+    """The package of the rendered project in whose folder this process runs."""
+    return Path.cwd().name.replace("-", "_")
+
+
+def load(name: str, folder: Path, workers: int = 0, times: int = 1) -> Workload:
+    """The workload of that name, from the files in ``folder``."""
+    if name == "table":
+        return Table(folder)
+    if name == "jpeg":
+        from .files import Files
+
+        return Files(folder / "jpeg", workers)
+    return Pictures(name, folder, times)
+
+
+def tiny_model() -> nn.Module:
+    """An MLP on 64 pixels."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(64, 256),
+        nn.ReLU(),
+        nn.Linear(256, 256),
+        nn.ReLU(),
+        nn.Linear(256, 10),
+    )
+
+
+def cnn_model() -> nn.Module:
+    """Three convolutions on one channel."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
+
+
+def resnet_model() -> nn.Module:
+    """torchvision's ResNet-18."""
+    from torchvision.models import resnet18
+
+    model: nn.Module = resnet18(num_classes=10)
+    return model
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "tiny": tiny_model,
+    "cnn": cnn_model,
+    "resnet": resnet_model,
+}
+
+
+def make_pictures(name: str, folder: Path, share: float) -> None:
+    """Digits of scikit-learn, enlarged and covered with noise; no digit is in both parts."""
+    num_train, num_held, size, noise = {
+        "tiny": (512 * BATCH, 397, 8, 0.0),
+        "cnn": (128 * BATCH, 1191, 28, 0.3),
+        "resnet": (6 * BATCH, 397, 64, 0.3),
+    }[name]
+    num_train = max(2, round(num_train * share / BATCH)) * BATCH
+    pixels, classes = digits()
+    generator = torch.Generator().manual_seed(SEED)
+    order = torch.randperm(len(classes), generator=generator)
+    content = {}
+    for part, known, number in (("train", order[397:], num_train), ("held", order[:397], num_held)):
+        rows = known.repeat(-(-number // len(known)))[:number]
+        images = functional.interpolate(pixels[rows], (size, size), mode="bilinear")
+        if name == "resnet":
+            images = images * torch.rand(number, 3, 1, 1, generator=generator)
+        images = images + noise * torch.randn(images.shape, generator=generator)
+        content[part] = (images, classes[rows])
+    torch.save(content, folder / f"{name}.pt")
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    """1,797 handwritten digits (N, 1, 8, 8) in [0, 1] and their classes."""
+    import numpy as np
+
+    spec = importlib.util.find_spec("sklearn")
+    assert spec is not None and spec.origin is not None
+    path = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    table = torch.from_numpy(np.loadtxt(path, delimiter=",", dtype=np.float32))
+    return table[:, :64].view(-1, 1, 8, 8) / 16, table[:, 64].long()
+
+
+def make_table(folder: Path, share: float) -> None:
+    """A CSV file; and what the tabular task of the project in this folder makes of it."""
+    import numpy as np
+
+    random = np.random.default_rng(SEED)
+    rows = random.normal(size=(round(100_000 * share), 20))
+    weights = random.normal(size=(20, 8))
+    target = rows[:, 0] * 2 + np.tanh(rows @ weights).sum(1) + random.normal(size=len(rows))
+    header = ",".join([*(f"x{number}" for number in range(20)), "y"])
+    table = np.column_stack([rows, target])
+    np.savetxt(folder / "table.csv", table, fmt="%.5f", delimiter=",", header=header, comments="")
+    package = package_here()
+    datasets = importlib.import_module(f"{package}.datasets")
+    settings = table_settings(package, folder / "table.csv")
+    data = datasets.make_data(settings)
+    content = {
+        part: (samples.numeric, samples.categories, samples.target)
+        for part, samples in (("train", data.train), ("held", data.val))
+    }
+    penalty = settings.ridge_alpha / data.facts["num_rows"]
+    torch.save(content | {"facts": data.facts, "penalty": penalty}, folder / "table.pt")
+
+
+def table_settings(package: str, path: Path, **changes: Any) -> Any:
+    """The tabular task's hyperparameters for the CSV file; validation is short, it is not timed."""
+    hyperparameters = importlib.import_module(f"{package}.hyperparameters")
+    return hyperparameters.Hyperparameters(
+        data=path, target="y", val_fraction=0.02, test_fraction=0.02, **changes
+    )
+
+
+def main(folder: Path, share: float, names: list[str]) -> None:
+    for name in names:
+        if name == "table":
+            make_table(folder, share)
+        elif name == "jpeg":
+            from .files import make_files
+
+            make_files(folder / "jpeg", share)
+        else:
+            make_pictures(name, folder, share)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:])
