@@ -82,20 +82,18 @@ COMMON = """
 BY_ANSWER = {
     "task": {
         "image_classification": """
-            PACKAGE/batches.py PACKAGE/cache.py
-            PACKAGE/class_folders.py PACKAGE/classes.py PACKAGE/confusion.py PACKAGE/folders.py
-            PACKAGE/images.py PACKAGE/mistakes.py PACKAGE/normalized.py PACKAGE/panels.py
-            PACKAGE/pretrained.py PACKAGE/zoo.py
+            PACKAGE/batches.py PACKAGE/cache.py PACKAGE/class_folders.py PACKAGE/classes.py
+            PACKAGE/confusion.py PACKAGE/folders.py PACKAGE/images.py PACKAGE/mistakes.py
+            PACKAGE/normalized.py PACKAGE/panels.py PACKAGE/pretrained.py PACKAGE/zoo.py
         """,
         "semantic_segmentation": """
-            PACKAGE/cache.py
-            PACKAGE/confusion.py PACKAGE/folders.py PACKAGE/images.py PACKAGE/masks.py
-            PACKAGE/normalized.py PACKAGE/pairs.py PACKAGE/panels.py PACKAGE/pretrained.py
-            PACKAGE/scenes.py PACKAGE/zoo.py
+            PACKAGE/cache.py PACKAGE/confusion.py PACKAGE/folders.py PACKAGE/images.py
+            PACKAGE/masks.py PACKAGE/normalized.py PACKAGE/pairs.py PACKAGE/panels.py
+            PACKAGE/pretrained.py PACKAGE/scenes.py PACKAGE/zoo.py
         """,
         "object_detection": """
-            PACKAGE/annotations.py PACKAGE/cache.py PACKAGE/folders.py PACKAGE/images.py PACKAGE/matching.py
-            PACKAGE/pairs.py PACKAGE/panels.py PACKAGE/pretrained.py PACKAGE/scenes.py
+            PACKAGE/annotations.py PACKAGE/cache.py PACKAGE/folders.py PACKAGE/images.py
+            PACKAGE/matching.py PACKAGE/pairs.py PACKAGE/panels.py PACKAGE/pretrained.py PACKAGE/scenes.py
             PACKAGE/yolo.py PACKAGE/zoo.py
         """,
         "tabular_regression": """
