@@ -28,6 +28,7 @@ COMMON = """
     train.py
     PACKAGE/__init__.py
     PACKAGE/__main__.py
+    PACKAGE/arguments.py
     PACKAGE/build_choice.py
     PACKAGE/capabilities.py
     PACKAGE/checkpoint.py
@@ -42,6 +43,7 @@ COMMON = """
     PACKAGE/evaluate.py
     PACKAGE/faults.py
     PACKAGE/figures.py
+    PACKAGE/find_lr.py
     PACKAGE/gpus.py
     PACKAGE/hyperparameters.py
     PACKAGE/linux_files.py
@@ -71,6 +73,7 @@ COMMON = """
     PACKAGE/utils.py
     PACKAGE/visualize.py
     tests/conftest.py
+    tests/test_find_lr.py
     tests/test_loaders.py
     tests/test_settings.py
     tests/test_steps.py

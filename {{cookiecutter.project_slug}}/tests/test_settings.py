@@ -8,7 +8,7 @@ import pytest
 
 from {{ cookiecutter.__package }} import stored_settings
 from {{ cookiecutter.__package }}.__main__ import main
-from {{ cookiecutter.__package }}.commands import parse_train, typed_flags
+from {{ cookiecutter.__package }}.arguments import parse_train, typed_flags
 from {{ cookiecutter.__package }}.errors import UserError
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 
@@ -89,7 +89,9 @@ def test_typed_flags_are_told_from_defaults() -> None:
     assert typed_flags(words) == {"batch_size", "tf32"}
 
 
-@pytest.mark.parametrize("arguments", [["train", "--help"], ["train", "--epochs", "0"], []])
+@pytest.mark.parametrize(
+    "arguments", [["train", "--help"], ["train", "--epochs", "0"], ["find-lr", "--help"], []]
+)
 def test_help_and_refusals_need_no_torch(arguments: list[str]) -> None:
     package = stored_settings.__package__
     program = (

@@ -10,6 +10,7 @@ from .faults import explain
 PROGRAM = f"python -m {__package__}"
 COMMANDS = {
     "train": "trains a model; the same as python train.py",
+    "find-lr": "tries learning rates in one short training, and proposes one",
     "evaluate": "metrics of a run's best checkpoint on the test set",
     "report": "figures and report.html of a run again",
     "doctor": "what this machine is, what torch can do with it, what to type to fix it",
@@ -73,7 +74,7 @@ def find_command(name: str) -> Callable[[list[str]], int]:
         return doctor
     from . import commands
 
-    command: Callable[[list[str]], int] = getattr(commands, name)
+    command: Callable[[list[str]], int] = getattr(commands, name.replace("-", "_"))
     return command
 
 

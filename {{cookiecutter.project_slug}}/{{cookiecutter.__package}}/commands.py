@@ -1,52 +1,20 @@
-"""The commands train, evaluate and report: what may be typed, and what is done with it."""
+"""The commands train, find-lr, evaluate and report: what is done with what was typed."""
 
-import argparse
-import dataclasses
 import sys
-import types
-import typing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from .arguments import PROGRAM, FindLrArguments, parse, parse_train, program, typed_flags
 from .errors import Stopped, UserError
-from .hyperparameters import Hyperparameters
-from .settings import CountOrZero
-from .stored_settings import machine_layer, read_toml
 
 if TYPE_CHECKING:  # parsing takes no torch
     from .distributed import World
     from .profiling import Profile
     from .runtime import Runtime
 
-PROGRAM = f"python -m {__package__}"
 Run = Annotated[str, tyro.conf.Positional]
-
-
-@dataclass(frozen=True)
-class TrainArguments(Hyperparameters):
-    """Train a model; each run gets a folder of its own below runs/.
-
-    Lowest first: the defaults, device.toml (this machine), --config, the flags.
-    """
-
-    config: Path | None = None
-    """TOML file of hyperparameters, such as the hyperparameters.toml of an earlier run."""
-    run: str | None = None
-    """Name of the run. None: the time."""
-    resume: str | None = None
-    """Go on with this run (its name, its folder, or latest) exactly where it stopped."""
-    report: bool = True
-    """Draw the figures and write the report at the end."""
-    profile: CountOrZero = 0
-    """Measure where the time of this many steps goes, and write a trace of them; 0: none."""
-
-    def hyperparameters(self) -> Hyperparameters:
-        """What decides the result, without what is about this call."""
-        names = (item.name for item in dataclasses.fields(Hyperparameters))
-        return Hyperparameters(**{name: getattr(self, name) for name in names})
 
 
 def train(argv: list[str]) -> int:
@@ -108,41 +76,32 @@ def profiler(num_steps: int, run: Path, runtime: "Runtime", world: "World") -> "
     return NoProfile()
 
 
-def parse_train(argv: list[str]) -> TrainArguments:
-    """The arguments with all layers applied; needs no torch."""
-    layers = [machine_layer()]
-    before = argparse.ArgumentParser(prog=program("train"), add_help=False, allow_abbrev=False)
-    before.add_argument("--config", type=Path)
-    before.add_argument("--resume")
-    known = before.parse_known_args(argv)[0]
-    if known.resume is not None:
-        from . import runs
+def find_lr(argv: list[str]) -> int:
+    """Try rising learning rates, propose one, and draw the curve."""
+    arguments = parse(FindLrArguments, "find-lr", argv)
+    from . import distributed
+    from .find_lr import draw, find_lr, propose, table
+    from .runtime import prepare
+    from .utils import make_deterministic
 
-        path = runs.find(known.resume) / "hyperparameters.toml"
-        layers.append((str(path), read_toml(path)))
-    if known.config is not None:
-        layers.append((str(known.config), read_toml(known.config)))
-    defaults = TrainArguments.from_layers(*layers)
-    write_optional(TrainArguments)
-    return tyro.cli(TrainArguments, prog=program("train"), args=argv, default=defaults)
-
-
-def write_optional(arguments: type) -> None:
-    """Let the class say ``Optional[X]`` for ``X | None``: the same, but tyro knows it at sight.
-
-    For the other one, before Python 3.14, it loads a type checker, which makes ``--help`` half as
-    long again.
-    """
-    for name, hint in typing.get_type_hints(arguments, include_extras=True).items():
-        if isinstance(hint, types.UnionType):
-            arguments.__annotations__[name] = typing.Union[typing.get_args(hint)]  # noqa: UP007
-
-
-def typed_flags(argv: list[str]) -> frozenset[str]:
-    """Names of the hyperparameters that are among the flags."""
-    flags = {word.partition("=")[0].removeprefix("--") for word in argv if word.startswith("--")}
-    names = {flag.replace("-", "_") for flag in flags | {f.removeprefix("no-") for f in flags}}
-    return frozenset(item.name for item in dataclasses.fields(Hyperparameters)) & names
+    if not arguments.output.parent.is_dir() or arguments.output.is_dir():
+        raise UserError(f"Cannot write {arguments.output}. Choose a file in a folder that exists.")
+    settings = arguments.hyperparameters()
+    runtime = prepare(settings, typed_flags(argv))
+    if settings.deterministic:
+        make_deterministic()
+    with distributed.group(runtime.backend) as world:
+        if world.is_main:
+            warn(runtime.notes)
+        curve = find_lr(settings, runtime, world, arguments.steps)
+    rate = propose(curve)
+    if world.is_main:
+        draw(curve, rate, arguments.output)
+        print(table(curve))
+        print(f"Picture: {arguments.output}")
+        others = " (and the other flags as here)" if typed_flags(argv) - {"learning_rate"} else ""
+        print(f"Proposal: python train.py --learning-rate {rate:.2g}{others}")
+    return 0
 
 
 def evaluate(argv: list[str]) -> int:
@@ -209,9 +168,3 @@ def write_report(run: Path) -> Path:
     from .visualize import visualize
 
     return visualize(run)
-
-
-def program(command: str) -> str:
-    """The command as the user typed it, for messages."""
-    script = Path(sys.argv[0]).name
-    return f"python {script}" if script == f"{command}.py" else f"{PROGRAM} {command}"
