@@ -33,6 +33,7 @@ COMMON = """
     PACKAGE/capabilities.py
     PACKAGE/checkpoint.py
     PACKAGE/commands.py
+    PACKAGE/compiling.py
     PACKAGE/console.py
     PACKAGE/criterion.py
     PACKAGE/datasets.py

@@ -188,7 +188,8 @@ def test_model_is_placed_as_the_run_computes(prepare: Callable[..., Any]) -> Non
 COMPILED = """
 import sys, torch
 from types import SimpleNamespace
-from my_torch_project.runtime import compile_model, prepare
+from my_torch_project.compiling import compile_model
+from my_torch_project.runtime import prepare
 
 settings = SimpleNamespace(
     device="cpu", precision="fp32", num_workers=0, channels_last=False, tf32=False, compile=True

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from . import console, distributed
+from .compiling import compile_model
 from .criterion import Criterion
 from .datasets import make_data
 from .distributed import World
@@ -23,7 +24,7 @@ from .errors import RunFailed
 from .hyperparameters import Hyperparameters
 from .loaders import Batches, make_train_loader, on_device
 from .optimizer import Schedule
-from .runtime import Runtime, compile_model
+from .runtime import Runtime
 from .sampling import StepSampler
 from .train import Job, make_state, train_step
 from .utils import atomic_write

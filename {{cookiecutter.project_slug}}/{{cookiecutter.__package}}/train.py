@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from . import checkpoint, console, distributed, runs
 from .checkpoint import Progress, State
+from .compiling import compile_model, compile_note
 from .criterion import Criterion
 from .datasets import make_data
 from .distributed import World
@@ -25,7 +26,7 @@ from .losses import Losses
 from .models import make_model
 from .optimizer import Kept, WeightAverage, make_optimizer, make_schedule
 from .profiling import NoProfile, Profile
-from .runtime import Runtime, compile_model
+from .runtime import Runtime
 from .sampling import StepSampler
 from .saving import Saver
 from .signals import StopSignals
@@ -90,6 +91,8 @@ def train(
                 state.average.model, job.criterion, val_loader, runtime, world
             )
             finish_epoch(job, state, row, metrics, outputs, saver)
+            if runtime.compile and world.is_main and state.progress.epoch == 1:
+                print(compile_note())
     job.profile.end()
     world.wait()
     return state.progress
