@@ -37,13 +37,13 @@ class Hyperparameters(CommonHyperparameters):
     """Let gru and lstm read the text from its end, too."""
     embedding_size: Count = 64
     """Numbers that stand for a token in gru and lstm; the transformer has its width for that."""
-    width: Annotated[int, Range(4, 8192)] = 128
+    width: Annotated[int, Range(4, 8192)] = 96
     """Features of each direction of gru and lstm, or of the transformer."""
     depth: Annotated[int, Range(1, 100)] = 1
     """Number of layers."""
     num_heads: Count = 4
     """Attention heads of the transformer; they share its width equally."""
-    dropout: Dropout = 0.3
+    dropout: Dropout = 0.1
     """Part of the features that is left out at random."""
     token_dropout: Dropout = 0.05
     """Part of the tokens of a training text that are read as <unknown>, at random."""
@@ -53,11 +53,11 @@ class Hyperparameters(CommonHyperparameters):
     monitor: Literal["accuracy", "f1", "loss"] = "accuracy"
     """Validation metric by which the best epoch is chosen."""
 
-    epochs: Count = 16
+    epochs: Count = 6
     """Number of passes over the training texts."""
-    batch_size: Count = 128
+    batch_size: Count = 64
     """Texts per optimizer step, over all processes and accumulation steps together."""
-    learning_rate: Positive = 4e-3
+    learning_rate: Positive = 6e-3
     """Highest learning rate of the schedule."""
     weight_decay: PositiveOrZero = 0.05
     """Weight decay; norms and biases have none."""

@@ -339,6 +339,15 @@ def test_a_bidirectional_network_reads_both_ways() -> None:
         assert torch.allclose(features[0, 0], features[1, 0]) != bidirectional
 
 
+def test_a_token_sees_its_neighbours_and_no_others() -> None:
+    torch.manual_seed(0)
+    network: Any = make_model(Hyperparameters(), FACTS).eval()
+    texts = torch.tensor([[2, 3, 4, 5], [2, 3, 4, 6]])
+    first, second = network.look_around(network.embedding(texts))
+    unchanged = [torch.allclose(a, b) for a, b in zip(first, second, strict=True)]
+    assert unchanged == [True, True, False, False]
+
+
 def test_tokens_are_lost_in_training_only() -> None:
     torch.manual_seed(0)
     network = make_model(Hyperparameters(dropout=0, token_dropout=0.5), FACTS)
