@@ -98,10 +98,11 @@ BY_ANSWER = {
         "object_detection": """
             PACKAGE/annotations.py PACKAGE/cache.py PACKAGE/folders.py PACKAGE/images.py
             PACKAGE/matching.py PACKAGE/pairs.py PACKAGE/panels.py PACKAGE/pretrained.py
-            PACKAGE/scenes.py PACKAGE/yolo.py PACKAGE/zoo.py
+            PACKAGE/scenes.py PACKAGE/scores.py PACKAGE/yolo.py PACKAGE/zoo.py
         """,
         "tabular_regression": """
-            PACKAGE/classes.py PACKAGE/confusion.py PACKAGE/mistakes.py PACKAGE/tables.py
+            PACKAGE/classes.py PACKAGE/confusion.py PACKAGE/mistakes.py PACKAGE/scores.py
+            PACKAGE/tables.py
         """,
         "text_classification": """
             PACKAGE/class_folders.py PACKAGE/classes.py PACKAGE/confusion.py PACKAGE/folders.py

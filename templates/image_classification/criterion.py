@@ -1,13 +1,14 @@
 """Step 4, the criterion: what the network is trained for, and the metrics by which it is judged."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from .hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:  # a second at start, for which the first step need not wait
+    from torchmetrics import MetricCollection
 
 Batch = tuple[Tensor, Tensor]
 """Images (N, C, H, W) and classes: numbers (N,), or probabilities (N, classes) when mixed."""
@@ -39,8 +40,11 @@ class Criterion:
         loss = functional.cross_entropy(logits, classes, reduction="none")
         return {"logits": logits, "target": classes, "loss": loss}
 
-    def metrics(self) -> MetricCollection:
+    def metrics(self) -> "MetricCollection":
         """Fresh metrics."""
+        from torchmetrics import MetricCollection
+        from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
         return MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(
@@ -50,6 +54,6 @@ class Criterion:
             }
         )
 
-    def update(self, metrics: MetricCollection, outputs: dict[str, Tensor]) -> None:
+    def update(self, metrics: "MetricCollection", outputs: dict[str, Tensor]) -> None:
         """Add what ``evaluate`` returned to the metrics."""
         metrics.update(outputs["logits"], outputs["target"])

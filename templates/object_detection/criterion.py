@@ -1,16 +1,17 @@
 """Step 4, the criterion: what a detector is trained for, and the metrics by which it is judged."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import generalized_box_iou_loss
 
 from .hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:  # a second at start, for which the first step need not wait
+    from torchmetrics import MetricCollection
 
 Target = dict[str, Tensor]
 Batch = tuple[list[Tensor], list[Target]]
@@ -48,11 +49,13 @@ class Criterion:
             "loss": total(losses),
         }
 
-    def metrics(self) -> MetricCollection:
+    def metrics(self) -> "MetricCollection":
         """Fresh metrics."""
-        return MetricCollection({"ap": AveragePrecision()})
+        from .scores import make_scores
 
-    def update(self, metrics: MetricCollection, outputs: dict[str, Tensor]) -> None:
+        return make_scores()
+
+    def update(self, metrics: "MetricCollection", outputs: dict[str, Tensor]) -> None:
         """Add what ``evaluate`` returned to the metrics."""
         metrics.update(outputs)
 
@@ -68,47 +71,6 @@ def pad(tensors: list[Tensor], length: int, value: int = 0) -> Tensor:
     for row, tensor in zip(padded, tensors, strict=True):
         row[: len(tensor)] = tensor
     return padded
-
-
-class AveragePrecision(Metric):
-    """COCO's mean average precision: map over IoU thresholds 0.5 to 0.95, and map50 at 0.5.
-
-    https://cocodataset.org/#detection-eval. Its states can be gathered from processes that have
-    different numbers of images; those of torchmetrics' own metric cannot.
-    """
-
-    full_state_update = False
-    NAMES = ("boxes", "scores", "labels", "true_boxes", "true_labels")
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name in self.NAMES:
-            self.add_state(name, default=[], dist_reduce_fx="cat")
-
-    def update(self, outputs: dict[str, Tensor]) -> None:
-        """Add what ``Criterion.evaluate`` returned."""
-        for name in self.NAMES:
-            getattr(self, name).append(outputs[name])
-
-    def compute(self) -> dict[str, Tensor]:
-        """Both numbers, NaN if there are no boxes to be found."""
-        metric = MeanAveragePrecision(backend="faster_coco_eval", sync_on_compute=False)
-        boxes, scores, labels, true_boxes, true_labels = (
-            torch.cat(value) if isinstance(value := getattr(self, name), list) else value
-            for name in self.NAMES
-        )
-        for n in range(len(boxes)):
-            found, real = labels[n] >= 0, true_labels[n] >= 0
-            detections = {"boxes": boxes[n, found], "scores": scores[n, found]}
-            target = {"boxes": true_boxes[n, real], "labels": true_labels[n, real]}
-            metric.update([detections | {"labels": labels[n, found]}], [target])
-        values = metric.compute()
-        defined = (true_labels >= 0).any()
-        nothing = torch.tensor(torch.nan)
-        return {
-            "map": values["map"] if defined else nothing,
-            "map50": values["map_50"] if defined else nothing,
-        }
 
 
 # The losses of models.SmallDetector

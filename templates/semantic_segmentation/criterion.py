@@ -1,15 +1,16 @@
 """Step 4, the criterion: what the network is trained for, and the metrics by which it is judged."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from .hyperparameters import Hyperparameters
 from .masks import IGNORED
+
+if TYPE_CHECKING:  # a second at start, for which the first step need not wait
+    from torchmetrics import MetricCollection
 
 Batch = tuple[Tensor, Tensor]
 """Images (N, 3, H, W) and masks (N, H, W): classes, 255 where there is none."""
@@ -75,8 +76,11 @@ class Criterion:
             "_target": masks,
         }
 
-    def metrics(self) -> MetricCollection:
+    def metrics(self) -> "MetricCollection":
         """Fresh metrics; miou is the mean IoU of the classes that occur, all images together."""
+        from torchmetrics import MetricCollection
+        from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
+
         num, options = self.num_classes, dict[str, Any](ignore_index=IGNORED, validate_args=False)
         return MetricCollection(
             {
@@ -85,7 +89,7 @@ class Criterion:
             }
         )
 
-    def update(self, metrics: MetricCollection, outputs: dict[str, Tensor]) -> None:
+    def update(self, metrics: "MetricCollection", outputs: dict[str, Tensor]) -> None:
         """Add what ``evaluate`` returned to the metrics."""
         metrics.update(outputs["_predicted"].long(), outputs["_target"].long())
 

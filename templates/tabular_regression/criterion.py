@@ -1,16 +1,15 @@
 """Step 4, the criterion: what the network is trained for, and the metrics by which it is judged."""
 
-import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, R2Score
-from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, MulticlassF1Score
-from torchmetrics.utilities import dim_zero_cat
 
 from .hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:  # a second at start, for which the first step need not wait
+    from torchmetrics import MetricCollection
 
 Batch = tuple[tuple[Tensor, Tensor], Tensor]
 """((numeric columns (N, F), codes of the categories (N, K)), targets (N,))."""
@@ -49,11 +48,11 @@ class Criterion:
         loss = self.objective.losses(output, target)
         return {self.objective.OUTPUT: output, "target": target, "loss": loss}
 
-    def metrics(self) -> MetricCollection:
+    def metrics(self) -> "MetricCollection":
         """Fresh metrics."""
         return self.objective.metrics()
 
-    def update(self, metrics: MetricCollection, outputs: dict[str, Tensor]) -> None:
+    def update(self, metrics: "MetricCollection", outputs: dict[str, Tensor]) -> None:
         """Add what ``evaluate`` returned to the metrics."""
         self.objective.update(metrics, outputs[self.objective.OUTPUT], outputs["target"])
 
@@ -84,13 +83,13 @@ class Regression:
         """Of a batch, a scalar."""
         return self.losses(prediction, target).mean()
 
-    def metrics(self) -> MetricCollection:
+    def metrics(self) -> "MetricCollection":
         """Of predicted numbers."""
-        return MetricCollection(
-            {"r2": R2(), "rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError()}
-        )
+        from .scores import scores_of_numbers
 
-    def update(self, metrics: MetricCollection, prediction: Tensor, target: Tensor) -> None:
+        return scores_of_numbers()
+
+    def update(self, metrics: "MetricCollection", prediction: Tensor, target: Tensor) -> None:
         """All metrics are the same for shifted targets, and sums of squares around zero are exact.
 
         Around a large mean (a year, say) float32 would lose the digits that matter.
@@ -120,44 +119,12 @@ class Classification:
             losses = losses * self.weights[target]
         return losses.mean()
 
-    def metrics(self) -> MetricCollection:
+    def metrics(self) -> "MetricCollection":
         """Of predicted classes."""
-        num, check = self.num_classes, False
-        return MetricCollection(
-            {
-                "accuracy": MulticlassAccuracy(num, average="micro", validate_args=check),
-                "f1": MulticlassF1Score(num, average="macro", validate_args=check),
-                "auroc": MeanAUROC(num, average="none", validate_args=check),
-            },
-            compute_groups=False,  # the area needs every row, the others only counts
-        )
+        from .scores import scores_of_classes
 
-    def update(self, metrics: MetricCollection, logits: Tensor, target: Tensor) -> None:
+        return scores_of_classes(self.num_classes)
+
+    def update(self, metrics: "MetricCollection", logits: Tensor, target: Tensor) -> None:
         """All of them take logits."""
         metrics.update(logits, target)
-
-
-class R2(R2Score):
-    """Explained part of the variance; of fewer than two samples it is not a number."""
-
-    def compute(self) -> Tensor:
-        """The score, a scalar of at most 1."""
-        if self.total < 2:
-            return torch.full_like(self.residual, torch.nan)
-        return super().compute()
-
-
-class MeanAUROC(MulticlassAUROC):
-    """Area under the ROC curve of each class against the others; their mean.
-
-    Only classes count of which there are rows, and rows of others.
-    """
-
-    def compute(self) -> Tensor:  # type: ignore[override]  # the base class's own has the same
-        """The mean, a scalar in [0, 1]; NaN if there is no such class."""
-        counts = torch.bincount(dim_zero_cat(self.target), minlength=self.num_classes)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the classes that are left out here
-            areas = super().compute()
-        known = (counts > 0) & (counts < counts.sum())
-        return areas[known].mean()

@@ -1,15 +1,16 @@
 """Step 4, the criterion: what the network is trained for, and the metrics by which it is judged."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from .hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:  # a second at start, for which the first step need not wait
+    from torchmetrics import MetricCollection
 
 Batch = tuple[Tensor, np.ndarray, Tensor]
 """Tokens (N, L), each text with PADDING after its end; lengths (N,); numbers of classes (N,)."""
@@ -42,8 +43,11 @@ class Criterion:
         length = torch.from_numpy(lengths).to(classes.device, non_blocking=True)
         return {"logits": logits, "target": classes, "length": length, "loss": loss}
 
-    def metrics(self) -> MetricCollection:
+    def metrics(self) -> "MetricCollection":
         """Fresh metrics."""
+        from torchmetrics import MetricCollection
+        from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
         return MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(
@@ -53,6 +57,6 @@ class Criterion:
             }
         )
 
-    def update(self, metrics: MetricCollection, outputs: dict[str, Tensor]) -> None:
+    def update(self, metrics: "MetricCollection", outputs: dict[str, Tensor]) -> None:
         """Add what ``evaluate`` returned to the metrics."""
         metrics.update(outputs["logits"], outputs["target"])
