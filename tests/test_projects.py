@@ -240,8 +240,9 @@ def test_start_is_quick_because_nothing_large_is_imported(task: str, rendered: R
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda name: f"of {name}")
 def test_the_first_step_does_not_wait_for_metrics_and_plots(task: str, rendered: Render) -> None:
-    program = f"import sys, {PACKAGE}.train\nlate = {{'torchmetrics', 'matplotlib', 'scipy.signal'}}"
-    python(rendered(task=task), "-B", "-c", f"{program}\nassert not late & set(sys.modules)")
+    late = {"torchmetrics", "matplotlib", "scipy.signal"}
+    program = f"import sys, {PACKAGE}.train\nassert not {late} & set(sys.modules)"
+    python(rendered(task=task), "-B", "-c", program)
 
 
 def test_a_missing_package_is_a_sentence_with_the_remedy(rendered: Render) -> None:
