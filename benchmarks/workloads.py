@@ -157,11 +157,9 @@ def tiny_model() -> nn.Module:
     """An MLP on 64 pixels."""
     return nn.Sequential(
         nn.Flatten(),
-        nn.Linear(64, 256),
+        nn.Linear(64, 128),
         nn.ReLU(),
-        nn.Linear(256, 256),
-        nn.ReLU(),
-        nn.Linear(256, 10),
+        nn.Linear(128, 10),
     )
 
 

@@ -33,8 +33,10 @@ class Criterion:
         """
         (numeric, categories), target = batch
         mean = self.objective.training_loss(model(numeric, categories), target)
-        squares = [weight.square().sum() for weight in model.parameters() if weight.ndim > 1]
-        penalty: Tensor = self.penalty * sum(squares, start=torch.zeros_like(mean))
+        matrices = [weight.flatten() for weight in model.parameters() if weight.ndim > 1]
+        if not matrices or not self.penalty:
+            return mean
+        penalty: Tensor = self.penalty * torch.cat(matrices).square().sum()
         return mean + (penalty - penalty.detach())
 
     def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:

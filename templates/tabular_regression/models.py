@@ -49,6 +49,8 @@ class Standardized(nn.Module):
         missing = numeric.isnan()
         filled = torch.where(missing, self.median, numeric)
         standard = ((filled - self.mean) / self.std).clamp(-LARGEST_VALUE, LARGEST_VALUE)
+        if not len(self.may_miss):
+            return standard
         return torch.cat([standard, missing[:, self.may_miss].to(standard.dtype)], dim=1)
 
 
@@ -92,6 +94,7 @@ class Linear(nn.Module):
     """
 
     first_codes: Tensor
+    effects: nn.Parameter | None
 
     def __init__(self, num_features: int, num_categories: list[int], num_outputs: int) -> None:
         super().__init__()
@@ -100,14 +103,18 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_outputs))
         # For all columns: code 0 of a column, then its categories, then the next column.
         num_codes = sum(num_categories) + len(num_categories)
-        self.effects = nn.Parameter(torch.zeros(num_codes * num_outputs))
+        effects = nn.Parameter(torch.zeros(num_codes * num_outputs))
+        self.register_parameter("effects", effects if num_categories else None)
         starts = [sum(num_categories[:column]) + column for column in range(len(num_categories))]
         self.register_buffer("first_codes", torch.tensor(starts, dtype=torch.int64))
 
     def forward(self, features: Tensor, categories: Tensor) -> Tensor:
         """(N, features) and (N, K) to (N, outputs)."""
-        effects = self.effects.view(-1, self.num_outputs)[categories + self.first_codes].sum(1)
-        return features @ self.weights.view(-1, self.num_outputs) + effects + self.bias
+        output = torch.addmm(self.bias, features, self.weights.view(-1, self.num_outputs))
+        if self.effects is None:
+            return output
+        effects = self.effects.view(-1, self.num_outputs)[categories + self.first_codes]
+        return output + effects.sum(1)
 
 
 class MLP(nn.Module):
