@@ -312,7 +312,7 @@ def test_a_bad_file_in_the_middle_of_an_epoch_is_named_and_can_be_repaired(
     flags = ["--data", str(tmp_path / "data"), "--image-size", "16", "--batch-size", "4"]
     flags += ["--val-fraction", "0.2", "--test-fraction", "0.2", "--num-workers", workers]
     name = tmp_path.name
-    flags += ["--checkpoint-every", "1", "--run", name]
+    flags += ["--no-cache", "--checkpoint-every", "1", "--run", name]
     bad = tmp_path / "data" / "odd" / "31.png"
     good = bad.read_bytes()
     spoil(bad)

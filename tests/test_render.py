@@ -29,6 +29,7 @@ COMMON = """
     PACKAGE/__init__.py
     PACKAGE/__main__.py
     PACKAGE/arguments.py
+    PACKAGE/batch_size.py
     PACKAGE/build_choice.py
     PACKAGE/capabilities.py
     PACKAGE/checkpoint.py
@@ -52,6 +53,7 @@ COMMON = """
     PACKAGE/locks.py
     PACKAGE/losses.py
     PACKAGE/machine.py
+    PACKAGE/memory.py
     PACKAGE/models.py
     PACKAGE/nvidia.py
     PACKAGE/optimizer.py
@@ -74,6 +76,7 @@ COMMON = """
     PACKAGE/utils.py
     PACKAGE/visualize.py
     tests/conftest.py
+    tests/test_batch_size.py
     tests/test_find_lr.py
     tests/test_loaders.py
     tests/test_settings.py

@@ -89,7 +89,7 @@ def test_the_command_leaves_a_picture_and_a_flag_that_training_takes(
     ("flags", "words"),
     [
         (["--output", "nowhere/curve.png"], "folder that exists"),
-        (["--steps", "3"], "20 or more"),
+        (["--steps", "3"], "50 or more"),
         (["--data", "nowhere"], "nowhere"),
     ],
 )

@@ -11,12 +11,12 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
 from .hyperparameters import Hyperparameters
-from .settings import CountOrZero, Range
+from .settings import Count, CountOrZero, Range
 from .stored_settings import machine_layer, read_toml
 
 PROGRAM = f"python -m {__package__}"
@@ -24,10 +24,26 @@ PROGRAM = f"python -m {__package__}"
 
 @dataclass(frozen=True)
 class Arguments(Hyperparameters):
-    """What both commands take: the hyperparameters, also from a file."""
+    """What both commands take: hyperparameters, one of which may be yet to be found."""
 
+    batch_size: Annotated[Count, tyro.conf.Fixed, tyro.conf.Suppress] = Hyperparameters.batch_size
+    """A number, always; what is typed comes into the field below."""
     config: Path | None = None
     """TOML file of hyperparameters, such as the hyperparameters.toml of an earlier run."""
+    wanted_batch_size: Annotated[Count | Literal["auto"], tyro.conf.arg(name="batch-size")] = (
+        Hyperparameters.batch_size
+    )
+    """Samples per optimizer step, over all processes and accumulation steps together. auto: the
+    most that fit in memory, found by trying; the number decides the result like any other, and
+    wants a learning rate of its own (find-lr)."""
+
+    def __post_init__(self) -> None:
+        auto = self.wanted_batch_size == "auto"
+        # Until it is found, each part of a batch has as many samples as it has by default.
+        placeholder = Hyperparameters.batch_size * self.accumulation_steps
+        number = placeholder if auto else self.wanted_batch_size
+        object.__setattr__(self, "batch_size", number)
+        super().__post_init__()
 
     def hyperparameters(self) -> Hyperparameters:
         """What decides the result, without what is about this call."""
@@ -59,7 +75,7 @@ class FindLrArguments(Arguments):
     Takes the flags of train, and keeps no run: only the picture of the curve is written.
     """
 
-    steps: Annotated[int, Range(20)] = 100
+    steps: Annotated[int, Range(50)] = 100
     """Optimizer steps in which the rate rises; more give a smoother curve."""
     output: Path = Path("learning-rate.png")
     """File of the picture (PNG)."""
@@ -87,9 +103,15 @@ def parse(kind: type[A], command: str, argv: Sequence[str]) -> A:
         layers.append((str(path), read_toml(path)))
     if known.config is not None:
         layers.append((str(known.config), read_toml(known.config)))
-    defaults = kind.from_layers(*layers)
+    defaults = kind.from_layers(*(_with_wish(*layer) for layer in layers))
     write_optional(kind)
     return tyro.cli(kind, prog=program(command), args=argv, default=defaults)
+
+
+def _with_wish(origin: str, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A layer whose batch size is where ``Arguments`` takes it from."""
+    names = {"batch_size": "wanted_batch_size"}
+    return origin, {names.get(name, name): value for name, value in values.items()}
 
 
 def write_optional(arguments: type) -> None:

@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from .arguments import PROGRAM, FindLrArguments, parse, parse_train, program, typed_flags
+from .arguments import (
+    PROGRAM,
+    Arguments,
+    FindLrArguments,
+    parse,
+    parse_train,
+    program,
+    typed_flags,
+)
 from .errors import Stopped, UserError
+from .hyperparameters import Hyperparameters
 
-if TYPE_CHECKING:  # parsing takes no torch
+if TYPE_CHECKING:  # --help takes no torch
     from .distributed import World
     from .profiling import Profile
     from .runtime import Runtime
@@ -35,29 +44,24 @@ def train(argv: list[str]) -> int:
     settings = settings.but(
         device=runtime.device.type, precision=runtime.precision, compile=runtime.compile
     )
-    with (
-        distributed.group(runtime.backend) as world,
-        runs.opened(arguments.run, resumed, settings, world) as run,
-    ):
+    with distributed.group(runtime.backend) as world:
         if world.is_main:
             warn(runtime.notes)
         if settings.deterministic:
             make_deterministic()
-        try:
-            progress = train(
-                settings,
-                run,
-                runtime,
-                world,
-                resume=resumed is not None,
-                profile=profiler(arguments.profile, run, runtime, world),
-            )
-        except Stopped as stopped:
-            if world.is_main:
-                print(f"Stopped and saved. Go on with: python train.py --resume {run.name}")
-                if stopped.is_called(settings.requeue_signal):
-                    requeue()
-            return 128 + stopped.number
+        settings = settle_batch_size(settings, arguments, runtime, world, resumed)
+        with runs.opened(arguments.run, resumed, settings, world) as run:
+            profile = make_profile(arguments.profile, run, runtime, world)
+            try:
+                progress = train(
+                    settings, run, runtime, world, resume=resumed is not None, profile=profile
+                )
+            except Stopped as stopped:
+                if world.is_main:
+                    print(f"Stopped and saved. Go on with: python train.py --resume {run.name}")
+                    if stopped.is_called(settings.requeue_signal):
+                        requeue()
+                return 128 + stopped.number
     if world.is_main:
         if progress.best is not None:
             print(f"Best epoch: {progress.best_epoch} ({settings.monitor} {progress.best:.4f}).")
@@ -67,13 +71,32 @@ def train(argv: list[str]) -> int:
     return 0
 
 
-def profiler(num_steps: int, run: Path, runtime: "Runtime", world: "World") -> "Profile":
+def make_profile(num_steps: int, run: Path, runtime: "Runtime", world: "World") -> "Profile":
     """What watches the first steps of a run, if that is wanted; only the main process does."""
     from .profiling import NoProfile, StepProfile
 
     if num_steps and world.is_main:
         return StepProfile(num_steps, runtime.device, run / "trace.json.gz")
     return NoProfile()
+
+
+def settle_batch_size(
+    settings: Hyperparameters,
+    arguments: Arguments,
+    runtime: "Runtime",
+    world: "World",
+    resumed: Path | None = None,
+) -> Hyperparameters:
+    """``settings`` with a number where auto was wished for; a run that goes on has its own."""
+    if arguments.wanted_batch_size != "auto":
+        return settings
+    if resumed is not None:
+        from . import runs
+
+        return settings.but(batch_size=runs.load_hyperparameters(resumed).batch_size)
+    from .batch_size import find_batch_size
+
+    return settings.but(batch_size=find_batch_size(settings, runtime, world))
 
 
 def find_lr(argv: list[str]) -> int:
@@ -93,6 +116,7 @@ def find_lr(argv: list[str]) -> int:
     with distributed.group(runtime.backend) as world:
         if world.is_main:
             warn(runtime.notes)
+        settings = settle_batch_size(settings, arguments, runtime, world)
         curve = find_lr(settings, runtime, world, arguments.steps)
     rate = propose(curve)
     if world.is_main:

@@ -16,12 +16,11 @@ def explain(error: BaseException) -> RunFailed | None:
     text = str(error)
     if isinstance(error, EOFError | ConnectionResetError | ConnectionRefusedError):
         return _WORKER  # in the middle of its answer
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return RunFailed(_MEMORY.format(place="The GPU" if "GPU" in text else "This machine"))
+    if is_out_of_memory(error):
+        gpu = any(word in text for word in ("GPU", "CU", "MPS", "DEVICE"))
+        return RunFailed(_MEMORY.format(place="The GPU" if gpu else "This machine"))
     if not isinstance(error, RuntimeError):
         return None
-    if "can't allocate memory" in text or "not enough memory" in text:
-        return RunFailed(_MEMORY.format(place="This machine"))
     if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpec" in text):
         return _WORKER
     if "Connection closed by peer" in text or "Connection reset by peer" in text:
@@ -38,10 +37,26 @@ def explain(error: BaseException) -> RunFailed | None:
     return None
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the GPU (also as its libraries say it) or on the machine."""
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+
+
+_NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",  # CUDA error, MPS backend
+    "STATUS_ALLOC_FAILED",  # CUBLAS, CUDNN, CUSOLVER
+    "OUT_OF_DEVICE_MEMORY",  # Intel's GPUs
+)
+
+
 _MEMORY = (
     "{place} has not enough memory for this. Type --accumulation-steps 2 (or more), which cuts "
-    "each batch into parts; or --precision bf16, a smaller --batch-size, "
-    "--eval-batch-size or model."
+    "each batch into parts; or --precision bf16, a smaller --batch-size "
+    "(auto: the largest that fits), --eval-batch-size or model."
 )
 
 

@@ -167,9 +167,9 @@ def _hint(name: str, names: list[str]) -> str:
 
 def _checked(cls: type, item: "dataclasses.Field[Any]", value: Any) -> Any:
     """``value``, converted where a file cannot say it otherwise; an error if it is out of range."""
-    kind, optional, limits = _constraints(_hints(cls)[item.name])
-    if value is None and optional:
-        return None
+    kind, words, limits = _constraints(_hints(cls)[item.name])
+    if value in words:
+        return value
     flag = item.name.replace("_", "-")
     try:
         value = _converted(kind, value)
@@ -188,16 +188,18 @@ def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
 
 
-def _constraints(hint: Any) -> tuple[Any, bool, tuple[Range, ...]]:
-    """What a type hint says: the plain type, whether None is allowed, and the ranges."""
+def _constraints(hint: Any) -> tuple[Any, list[Any], list[Range]]:
+    """What a type hint says: the plain type, what may stand instead (None, a word), the ranges."""
     members = typing.get_args(hint)
-    if types.NoneType in members:
-        inner = next(member for member in members if member is not types.NoneType)
-        kind, _, limits = _constraints(inner)
-        return kind, True, limits
     if hasattr(hint, "__metadata__"):
-        return members[0], False, hint.__metadata__
-    return hint, False, ()
+        kind, words, limits = _constraints(members[0])
+        return kind, words, limits + [it for it in hint.__metadata__ if isinstance(it, Range)]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        plain = next(member for member in members if member is not types.NoneType)
+        kind, _, limits = _constraints(plain)
+        others = (typing.get_args(member) or [None] for member in members if member is not plain)
+        return kind, [word for words in others for word in words], limits
+    return hint, [], []
 
 
 def _converted(kind: Any, value: Any) -> Any:
