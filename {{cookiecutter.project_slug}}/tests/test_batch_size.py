@@ -27,6 +27,7 @@ from {{ cookiecutter.__package }}.faults import explain, is_out_of_memory
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 from {{ cookiecutter.__package }}.machine import Machine
 from {{ cookiecutter.__package }}.runtime import prepare
+from {{ cookiecutter.__package }}.sampling import Draw
 from {{ cookiecutter.__package }}.train import Job
 
 MIB = 2**20
@@ -199,8 +200,8 @@ def test_the_longest_samples_are_tried(job: Job, monkeypatch: pytest.MonkeyPatch
 
         def __init__(self, *_: Any) -> None: ...
 
-        def __getitems__(self, keys: list[tuple[int, int]]) -> None:
-            asked.extend(index for _, index in keys)
+        def __getitems__(self, draw: Draw) -> None:
+            asked.extend(draw.indices.tolist())
 
     monkeypatch.setattr(batch_size, "Keyed", Asked)
     count = len(job.data.train)
