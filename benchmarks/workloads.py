@@ -121,8 +121,8 @@ class Table:
         numeric, categories, target = batch
         outputs = model(numeric, categories)
         mean = ((outputs - target) / self.facts["target_std"]).square().mean()
-        squares = [weight.square().sum() for weight in model.parameters() if weight.ndim > 1]
-        return mean + self.penalty * sum(squares, start=torch.zeros_like(mean)), outputs
+        matrices = [weight.flatten() for weight in model.parameters() if weight.ndim > 1]
+        return mean + self.penalty * torch.cat(matrices).square().sum(), outputs
 
     def count(self, outputs: Tensor, batch: Batch) -> Tensor:
         errors: Tensor = (outputs.detach() - batch[-1]).abs().sum()

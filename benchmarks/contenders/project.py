@@ -120,7 +120,7 @@ class Samples:
 
     def fetch(self, indices: Any) -> tuple[Tensor, ...]:
         rows = torch.as_tensor(indices)
-        return tuple(tensor[rows] for tensor in self.tensors)
+        return tuple(tensor.index_select(0, rows) for tensor in self.tensors)
 
     def describe(self, index: int) -> str:
         return f"sample {index}"

@@ -27,6 +27,13 @@ def make_optimizer(model: nn.Module, settings: CommonHyperparameters) -> Optimiz
     )
 
 
+def forget_gradients(optimizer: Optimizer) -> None:
+    """What ``optimizer.zero_grad()`` does, without its note for the profiler, which takes longer."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
+
+
 class Schedule:
     """The learning rate of every step: a function of the step alone, so it has no state to save."""
 
@@ -77,12 +84,12 @@ class WeightAverage:
         self._source = _floating(model)
         self._average = _floating(self.model)
 
-    @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after optimizer step number ``step``, counted from 0."""
         if self.decay:
             decay = min(self.decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(self._average, self._source, 1 - decay)
+            with torch.no_grad():
+                torch._foreach_lerp_(self._average, self._source, 1 - decay)
 
 
 def _floating(model: nn.Module) -> list[Tensor]:

@@ -24,7 +24,7 @@ from .hyperparameters import Hyperparameters
 from .loaders import Batches, Data, make_eval_loader, make_train_loader, on_device
 from .losses import Losses
 from .models import make_model
-from .optimizer import Kept, WeightAverage, make_optimizer, make_schedule
+from .optimizer import Kept, WeightAverage, forget_gradients, make_optimizer, make_schedule
 from .profiling import NoProfile, Profile
 from .runtime import Runtime
 from .sampling import StepSampler
@@ -235,7 +235,7 @@ def move_weights(
         kept.put_back(state.optimizer, norm, state.scaler)
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    state.optimizer.zero_grad(set_to_none=True)
+    forget_gradients(state.optimizer)
     state.average.update(state.progress.step)
     # With a scaler, gradients that are too large are part of the game.
     return None if state.scaler.is_enabled() else norm
