@@ -28,7 +28,7 @@ def make_optimizer(model: nn.Module, settings: CommonHyperparameters) -> Optimiz
 
 
 def forget_gradients(optimizer: Optimizer) -> None:
-    """What ``optimizer.zero_grad()`` does, without its note for the profiler, which takes longer."""
+    """The same as ``optimizer.zero_grad()``, without its note for a profiler, which costs more."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             parameter.grad = None
