@@ -46,7 +46,7 @@ class Hyperparameters(CommonHyperparameters):
     monitor: Literal["map", "map50", "loss"] = "map"
     """Validation metric by which the best epoch is chosen: COCO's mAP, mAP at IoU 0.5, or loss."""
 
-    epochs: Count = 12
+    epochs: Count = 8
     """Number of passes over the training samples."""
     batch_size: Count = 16
     """Samples per optimizer step, over all processes and accumulation steps together."""
