@@ -1,11 +1,13 @@
 """Step 4, the criterion: what the network is trained for, and the metrics by which it is judged."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
-from torchmetrics import MeanAbsoluteError, MetricCollection
 
 from .hyperparameters import Hyperparameters
+
+if TYPE_CHECKING:  # a second at start, for which the first step need not wait
+    from torchmetrics import MetricCollection
 
 Batch = tuple[Tensor, Tensor]
 """x (N, 1) and y (N,)."""
@@ -29,10 +31,12 @@ class Criterion:
         prediction = model(x).squeeze(1).float()
         return {"prediction": prediction, "target": y, "loss": (prediction - y).square()}
 
-    def metrics(self) -> MetricCollection:
+    def metrics(self) -> "MetricCollection":
         """Fresh metrics."""
+        from torchmetrics import MeanAbsoluteError, MetricCollection
+
         return MetricCollection({"mae": MeanAbsoluteError()})
 
-    def update(self, metrics: MetricCollection, outputs: dict[str, Tensor]) -> None:
+    def update(self, metrics: "MetricCollection", outputs: dict[str, Tensor]) -> None:
         """Add what ``evaluate`` returned to the metrics."""
         metrics.update(outputs["prediction"], outputs["target"])
