@@ -28,24 +28,26 @@ class Hyperparameters(CommonHyperparameters):
     """Start from torchvision's weights (COCO) with new last layers."""
     freeze_backbone: bool = False
     """Train only what comes after the backbone."""
-    width: Annotated[int, Range(4, 1024)] = 16
-    """Channels of the first level of the unet; each deeper level has twice as many."""
+    width: Annotated[int, Range(4, 1024)] = 24
+    """Channels of the first level of the unet; deeper levels have up to four times as many."""
 
-    dice_weight: PositiveOrZero = 1.0
+    dice_weight: PositiveOrZero = 2.0
     """Weight of the Dice loss beside the cross-entropy; 0 leaves it out."""
     aux_weight: PositiveOrZero = 0.4
     """Weight of the loss of the side branch that torchvision's fcn and deeplabv3 have."""
     monitor: Literal["miou", "pixel_accuracy", "loss"] = "miou"
     """Validation metric by which the best epoch is chosen."""
 
-    epochs: Count = 8
+    epochs: Count = 4
     """Number of passes over the training samples."""
-    batch_size: Count = 16
+    batch_size: Count = 8
     """Samples per optimizer step, over all processes and accumulation steps together."""
     eval_batch_size: Count = 32
     """Samples per batch in validation and test; it has no influence on the result."""
-    learning_rate: Positive = 1e-2
+    learning_rate: Positive = 5e-3
     """Highest learning rate of the schedule."""
+    warmup_fraction: Annotated[float, Range(0, 0.9)] = 0.25
+    """Part of all steps in which the learning rate rises from near zero."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,7 +3,6 @@
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torchvision.ops import Conv2dNormActivation
@@ -12,21 +11,25 @@ from .hyperparameters import Hyperparameters
 from .normalized import Normalized
 from .pretrained import torchvision_model
 
-NUM_LEVELS = 4  # each has images half as large as the one above it
+DEPTHS = (1, 2, 4, 4)  # of the levels, in widths; each has images half as large as the one above
 
 
 class UNet(nn.Module):
-    """Down through levels that are half as large and twice as deep, and up again.
+    """Down through levels that are half as large and mostly deeper, and up again.
 
-    On the way up each level also sees its features from the way down (Ronneberger et al. 2015,
-    https://arxiv.org/abs/1505.04597). It takes images of any size from 8 × 8 pixels; with
-    ``width`` 16 it has 0.4 million parameters.
+    On the way up each level's features from the way down are added (Ronneberger et al. 2015,
+    https://arxiv.org/abs/1505.04597, and as sums Chaurasia and Culurciello 2017,
+    https://arxiv.org/abs/1707.03718). Already the first level halves the image: most of the time
+    would otherwise go into its full size. It takes images of any size from 16 × 16 pixels; with
+    ``width`` 24 it has 0.5 million parameters.
     """
 
     def __init__(self, *, num_classes: int, width: int) -> None:
         super().__init__()
-        channels = [width * 2**level for level in range(NUM_LEVELS)]
-        self.top = block(3, width)
+        channels = [depth * width for depth in DEPTHS]
+        self.top = nn.Sequential(
+            Conv2dNormActivation(3, width, stride=2), Conv2dNormActivation(width, width)
+        )
         self.down = nn.ModuleList(
             nn.Sequential(nn.MaxPool2d(2), block(above, below))
             for above, below in pairwise(channels)
@@ -34,7 +37,9 @@ class UNet(nn.Module):
         self.narrow = nn.ModuleList(
             nn.Conv2d(below, above, 1) for above, below in reversed(list(pairwise(channels)))
         )
-        self.up = nn.ModuleList(block(2 * above, above) for above in reversed(channels[:-1]))
+        self.up = nn.ModuleList(
+            Conv2dNormActivation(above, above) for above in reversed(channels[:-1])
+        )
         self.last = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -46,9 +51,9 @@ class UNet(nn.Module):
             features = down(features)
         for narrow, up in zip(self.narrow, self.up, strict=True):
             level = levels.pop()
-            larger = interpolate(narrow(features), size=level.shape[2:])
-            features = up(torch.cat([larger, level], dim=1))
-        return {"out": self.last(features)}
+            features = up(interpolate(narrow(features), size=level.shape[2:]) + level)
+        logits = interpolate(self.last(features), size=images.shape[2:], mode="bilinear")
+        return {"out": logits}
 
 
 def block(inputs: int, outputs: int) -> nn.Sequential:
