@@ -45,12 +45,12 @@ def image_classification(_: Path, metrics: dict[str, float]) -> None:
 
 def semantic_segmentation(_: Path, metrics: dict[str, float]) -> None:
     """Scenes of digits."""
-    assert metrics["miou"] >= 0.80
+    assert metrics["miou"] >= 0.83
 
 
 def object_detection(_: Path, metrics: dict[str, float]) -> None:
     """Scenes of digits."""
-    assert metrics["map50"] >= 0.80
+    assert metrics["map50"] >= 0.93
 
 
 def tabular_regression(project: Path, metrics: dict[str, float]) -> None:

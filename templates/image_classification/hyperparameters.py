@@ -45,10 +45,14 @@ class Hyperparameters(CommonHyperparameters):
     monitor: Literal["accuracy", "f1", "loss"] = "accuracy"
     """Validation metric by which the best epoch is chosen."""
 
-    epochs: Count = 20
+    epochs: Count = 12
     """Number of passes over the training samples."""
-    learning_rate: Positive = 3e-3
+    batch_size: Count = 32
+    """Samples per optimizer step, over all processes and accumulation steps together."""
+    learning_rate: Positive = 2e-3
     """Highest learning rate of the schedule."""
+    warmup_fraction: Annotated[float, Range(0, 0.9)] = 0.25
+    """Part of all steps in which the learning rate rises from near zero."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

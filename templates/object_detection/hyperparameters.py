@@ -46,14 +46,16 @@ class Hyperparameters(CommonHyperparameters):
     monitor: Literal["map", "map50", "loss"] = "map"
     """Validation metric by which the best epoch is chosen: COCO's mAP, mAP at IoU 0.5, or loss."""
 
-    epochs: Count = 8
+    epochs: Count = 6
     """Number of passes over the training samples."""
-    batch_size: Count = 16
+    batch_size: Count = 8
     """Samples per optimizer step, over all processes and accumulation steps together."""
     eval_batch_size: Count = 64
     """Samples per batch in validation and test; it has no influence on the result."""
-    learning_rate: Positive = 3e-3
+    learning_rate: Positive = 5e-3
     """Highest learning rate of the schedule."""
+    warmup_fraction: Annotated[float, Range(0, 0.9)] = 0.25
+    """Part of all steps in which the learning rate rises from near zero."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -51,7 +51,7 @@ class Hyperparameters(CommonHyperparameters):
     """Validation metric by which the best epoch is chosen: r2, rmse or mae of a number, accuracy,
     f1 or auroc of classes, or the loss."""
 
-    epochs: Count = 60
+    epochs: Count = 30
     """Number of passes over the training rows."""
     batch_size: Count = 32
     """Rows per optimizer step, over all processes and accumulation steps together."""
