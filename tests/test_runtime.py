@@ -38,6 +38,14 @@ def runtime(rendered: Render) -> Any:
 
 
 @pytest.fixture
+def compile_model(runtime: object) -> Any:
+    """`compile_model(model)`, as for a run whose settings ask for it."""
+    wish = SimpleNamespace(compile=True, compile_typed=False)
+    compiling = importlib.import_module(f"{NAME}.compiling")
+    return lambda model: compiling.compile_model(model, wish)
+
+
+@pytest.fixture
 def prepare(runtime: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """`prepare(typed="device", device="cuda")`, on a machine without a GPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -236,20 +244,20 @@ def test_typed_compile_that_fails_is_an_error(rendered: Render, tmp_path: Path) 
 
 
 def test_error_in_the_model_itself_is_not_blamed_on_compiling(
-    runtime: Any, capsys: pytest.CaptureFixture[str]
+    compile_model: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken(torch.nn.Module):
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
             raise ZeroDivisionError("the model's own")
 
     model = Broken()
-    runtime.compile_model(model, SimpleNamespace(compile=True, compile_typed=False))
+    compile_model(model)
     with pytest.raises(ZeroDivisionError, match="the model's own"):
         model(torch.ones(1))
     assert capsys.readouterr().err == ""
 
 
-def test_a_model_may_say_which_part_of_it_is_compiled(runtime: Any) -> None:
+def test_a_model_may_say_which_part_of_it_is_compiled(compile_model: Any) -> None:
     class Both(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -257,7 +265,7 @@ def test_a_model_may_say_which_part_of_it_is_compiled(runtime: Any) -> None:
             self.compiled_part = self.part
 
     model = Both()
-    runtime.compile_model(model, SimpleNamespace(compile=True, compile_typed=False))
+    compile_model(model)
     assert model.part._compiled_call_impl is not None
     assert model._compiled_call_impl is None
 
