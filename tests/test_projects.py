@@ -245,6 +245,16 @@ def test_the_first_step_does_not_wait_for_metrics_and_plots(task: str, rendered:
     python(rendered(task=task), "-B", "-c", program)
 
 
+def test_metrics_come_without_what_they_do_not_use(rendered: Render) -> None:
+    program = (
+        f"import sys\nfrom {PACKAGE}.utils import import_torchmetrics\nimport_torchmetrics()\n"
+    )
+    program += "from torchmetrics.classification import MulticlassAccuracy\n"
+    program += "assert 'scipy.signal' not in sys.modules\n"
+    program += "import scipy.signal\nassert scipy.signal.windows.hamming(3).shape == (3,)"
+    python(rendered(), "-B", "-c", program)
+
+
 def test_a_missing_package_is_a_sentence_with_the_remedy(rendered: Render) -> None:
     done = subprocess.run(
         [sys.executable, "-S", "-B", "train.py"], cwd=rendered(), capture_output=True, text=True

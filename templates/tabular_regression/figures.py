@@ -12,7 +12,7 @@ from .confusion import count_pairs, draw_classes, draw_confusion
 from .loaders import Data
 from .mistakes import confident_mistakes, draw_no_mistakes
 from .tables import draw_table
-from .utils import shorten
+from .utils import import_torchmetrics, shorten
 
 MAX_ROWS, MAX_CURVES, NUM_BINS = 15, 10, 10
 
@@ -47,6 +47,7 @@ def draw_regression(predictions: Mapping[str, np.ndarray], data: Data) -> Drawn:
 def draw_classification(predictions: Mapping[str, np.ndarray], data: Data) -> Drawn:
     """The figures for a class."""
     # Not above: to import it takes longer than all that is drawn for a number.
+    import_torchmetrics()
     from torchmetrics.functional.classification import multiclass_calibration_error
 
     names = [shorten(str(name), 24) for name in data.facts["classes"]]

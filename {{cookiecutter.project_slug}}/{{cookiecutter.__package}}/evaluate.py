@@ -16,7 +16,7 @@ from .hyperparameters import Hyperparameters
 from .loaders import Batches, make_eval_loader, on_device
 from .models import make_model
 from .runtime import Runtime
-from .utils import write_text
+from .utils import import_torchmetrics, write_text
 
 Metrics = dict[str, float]
 
@@ -30,7 +30,8 @@ def evaluate(
     world: World,
 ) -> tuple[Metrics, dict[str, np.ndarray]]:
     """The metrics over all processes, and the criterion's outputs of each sample, in order."""
-    from torchmetrics import MeanMetric  # a second, which the first step need not wait for
+    import_torchmetrics()  # most of a second, which the first step need not wait for
+    from torchmetrics import MeanMetric
 
     model.eval()
     mean_loss = MeanMetric().to(runtime.device)
