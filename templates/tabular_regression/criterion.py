@@ -33,11 +33,11 @@ class Criterion:
         """
         (numeric, categories), target = batch
         mean = self.objective.training_loss(model(numeric, categories), target)
-        matrices = [weight.flatten() for weight in model.parameters() if weight.ndim > 1]
+        matrices = [weight for weight in model.parameters() if weight.ndim > 1]
         if not matrices or not self.penalty:
             return mean
-        penalty: Tensor = self.penalty * torch.cat(matrices).square().sum()
-        return mean + (penalty - penalty.detach())
+        penalized: Tensor = Penalized.apply(mean, self.penalty, *matrices)
+        return penalized
 
     def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """What the metrics and figures need of each sample of a batch.
@@ -57,6 +57,26 @@ class Criterion:
     def update(self, metrics: "MetricCollection", outputs: dict[str, Tensor]) -> None:
         """Add what ``evaluate`` returned to the metrics."""
         self.objective.update(metrics, outputs[self.objective.OUTPUT], outputs["target"])
+
+
+class Penalized(torch.autograd.Function):
+    """A loss as it is, but with the gradient of ``loss + penalty * (sum of squared weights)``.
+
+    To let autograd differentiate that sum takes three times as long.
+    """
+
+    @staticmethod
+    def forward(context: Any, loss: Tensor, penalty: float, *weights: Tensor) -> Tensor:
+        """The loss, a scalar."""
+        context.penalty = penalty
+        context.save_for_backward(*weights)
+        return loss.clone()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients with respect to the loss, the penalty (none), and each of the weights."""
+        share = 2 * context.penalty * gradient
+        return gradient, None, *(share * weight for weight in context.saved_tensors)
 
 
 class Regression:

@@ -29,9 +29,9 @@ class Hyperparameters(CommonHyperparameters):
     """linear, or mlp: the same plus residual blocks for what is not linear."""
     width: Annotated[int, Range(1, 8192)] = 128
     """Features in each residual block."""
-    depth: Annotated[int, Range(1, 100)] = 2
+    depth: Annotated[int, Range(1, 100)] = 1
     """Number of residual blocks."""
-    dropout: Annotated[float, Range(0, 0.95)] = 0.3
+    dropout: Annotated[float, Range(0, 0.95)] = 0.0
     """Part of the features that a residual block leaves out at random."""
     embedding_size: Annotated[int, Range(1, 1024)] | None = None
     """Numbers that stand for a category in the mlp. None: more for columns with more categories,
