@@ -154,6 +154,8 @@ def take_turn(child: Child, result: dict[str, Any]) -> None:
         result["rounds"].append(child.train_epoch())
         said = child.hear()
         result |= {key: value for key, value in said.items() if key != "ready"}
+        if "ready" not in said:  # its last words; its end must not disturb the next
+            child.close()
         time.sleep(PAUSE)
 
 

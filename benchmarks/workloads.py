@@ -91,20 +91,24 @@ class Pictures:
 
 
 class Table:
-    """The rows that the tabular task made of a CSV file, and the model of that task.
+    """A CSV file, split as the tabular task splits it, and the model of that task.
 
-    The loss is written here as the task has it, so that a bare loop need not import its metrics.
+    The loss is that of the task, as one would write it down.
     """
 
     def __init__(self, folder: Path) -> None:
         content = torch.load(folder / "table.pt")
         self.path = folder / "table.csv"
         self.facts, self.penalty = content["facts"], content["penalty"]
-        self.num_steps = len(content["train"][2]) // BATCH
-        self.train: tuple[Tensor, ...] = tuple(
-            column[: self.num_steps * BATCH] for column in content["train"]
-        )
-        self.held: tuple[Tensor, ...] = content["held"]
+        self.rows: dict[str, Tensor] = content["rows"]
+        self.num_steps = len(self.rows["train"]) // BATCH
+
+    def read(self, part: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Numbers (N, F), codes of no categories (N, 0) and targets (N,) of "train" or "held"."""
+        import pandas as pd
+
+        table = torch.from_numpy(pd.read_csv(self.path).to_numpy("float32"))[self.rows[part]]
+        return table[:, :-1], torch.zeros(len(table), 0, dtype=torch.int64), table[:, -1]
 
     def make_model(self) -> nn.Module:
         package = package_here()
@@ -115,7 +119,8 @@ class Table:
         return model
 
     def loader(self, style: str = "bare") -> DataLoader[Any]:
-        return DataLoader(TensorDataset(*self.train), batch_size=BATCH, shuffle=True)
+        dataset = TensorDataset(*self.read("train"))
+        return DataLoader(dataset, batch_size=BATCH, shuffle=True, drop_last=True)
 
     def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         numeric, categories, target = batch
@@ -132,7 +137,7 @@ class Table:
     def quality(self, model: nn.Module, precision: str = "fp32") -> float | None:
         """Explained part of the variance."""
         model.eval()
-        numeric, categories, target = self.held
+        numeric, categories, target = self.read("held")
         errors = model(numeric, categories) - target
         return 1 - float(errors.square().sum() / (target - target.mean()).square().sum())
 
@@ -243,12 +248,12 @@ def make_table(folder: Path, share: float) -> None:
     datasets = importlib.import_module(f"{package}.datasets")
     settings = table_settings(package, folder / "table.csv")
     data = datasets.make_data(settings)
-    content = {
-        part: (samples.numeric, samples.categories, samples.target)
+    numbers = {  # the task counts the header as row 1
+        part: torch.tensor(samples.numbers) - 2
         for part, samples in (("train", data.train), ("held", data.val))
     }
     penalty = settings.ridge_alpha / data.facts["num_rows"]
-    torch.save(content | {"facts": data.facts, "penalty": penalty}, folder / "table.pt")
+    torch.save({"rows": numbers, "facts": data.facts, "penalty": penalty}, folder / "table.pt")
 
 
 def table_settings(package: str, path: Path, **changes: Any) -> Any:

@@ -68,7 +68,10 @@ def put_in(workload: Workload, training: Any) -> Callable[[], nn.Module]:
         return made[-1]
 
     training.make_model = make_model
-    training.Criterion = counting(training.Criterion, workload)
+    if isinstance(workload, Table):
+        training.Criterion = counting_table(training.Criterion, workload)
+    else:
+        training.Criterion = counting(training.Criterion, workload)
     if isinstance(workload, Pictures):
         training.make_data = lambda settings: in_memory(workload, training.Data)
     return lambda: made[-1]
@@ -98,9 +101,26 @@ def counting(criterion: Any, workload: Workload) -> Any:
             self.right = torch.zeros(())
 
         def loss(self, model: nn.Module, batch: Any) -> Tensor:
-            batch = (*batch[0], batch[1]) if isinstance(batch[0], tuple | list) else batch
             loss, outputs = workload.forward(model, batch)
             self.right += workload.count(outputs, batch)
+            return loss
+
+    return Counting
+
+
+def counting_table(criterion: Any, workload: Table) -> Any:
+    """The project's criterion as it is, and the sum that the others keep too."""
+
+    class Counting(criterion):  # type: ignore[misc]
+        def __init__(self, settings: Any, facts: dict[str, Any]) -> None:
+            super().__init__(settings, facts)
+            self.errors = torch.zeros(())
+            self.of_outputs = self.objective.training_loss
+            self.objective.training_loss = self.count
+
+        def count(self, outputs: Tensor, target: Tensor) -> Tensor:
+            self.errors += workload.count(outputs, (target,))
+            loss: Tensor = self.of_outputs(outputs, target)
             return loss
 
     return Counting

@@ -1,5 +1,7 @@
 """Which samples form a step, and how the weights are moved by it."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from {{ cookiecutter.__package }}.optimizer import (
     WeightAverage,
     make_optimizer,
     make_schedule,
+    take_step,
 )
 from {{ cookiecutter.__package }}.sampling import StepSampler
 from {{ cookiecutter.__package }}.settings import CommonHyperparameters
@@ -116,6 +119,40 @@ def test_norms_and_biases_have_no_weight_decay() -> None:
     assert decayed["weight_decay"] > 0
     assert len(free["params"]) == 3
     assert free["weight_decay"] == 0
+
+
+@pytest.mark.parametrize("changes", [{}, {"maximize": True}, {"amsgrad": True}, {"fused": False}])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_step_is_that_of_torch_bit_by_bit(optimizer: str, changes: dict[str, bool]) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    twin = copy.deepcopy(model)
+    settings = CommonHyperparameters(optimizer=optimizer, weight_decay=0.1)  # type: ignore[arg-type]
+    mine, torchs = make_optimizer(model, settings), make_optimizer(twin, settings)
+    for group in (*mine.param_groups, *torchs.param_groups):
+        group.update(changes if optimizer == "adamw" else {})
+    for step in range(5):
+        samples = torch.rand(8, 3, generator=torch.Generator().manual_seed(step))
+        for network in (model, twin):
+            network.zero_grad()
+            network(samples).square().mean().backward()
+            if step == 2:  # as of a layer that had nothing to do in this step
+                network[2].weight.grad = None
+        take_step(mine)
+        torchs.step()
+    for parameter, expected in zip(model.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(parameter, expected)
+    assert str(mine.state_dict()) == str(torchs.state_dict())
+
+
+def test_what_hooks_on_an_optimizer_expect_still_happens() -> None:
+    model = nn.Linear(2, 1)
+    optimizer = make_optimizer(model, CommonHyperparameters())
+    called = list[int]()
+    optimizer.register_step_post_hook(lambda *_: called.append(1))
+    for _ in range(3):
+        model(torch.ones(1, 2)).sum().backward()
+        take_step(optimizer)
+    assert len(called) == 3
 
 
 def test_the_rate_rises_then_falls_to_zero() -> None:

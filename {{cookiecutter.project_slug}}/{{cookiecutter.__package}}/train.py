@@ -24,7 +24,14 @@ from .hyperparameters import Hyperparameters
 from .loaders import Batches, Data, make_eval_loader, make_train_loader, on_device
 from .losses import Losses
 from .models import make_model
-from .optimizer import Kept, WeightAverage, forget_gradients, make_optimizer, make_schedule
+from .optimizer import (
+    Kept,
+    WeightAverage,
+    forget_gradients,
+    make_optimizer,
+    make_schedule,
+    take_step,
+)
 from .profiling import NoProfile, Profile
 from .runtime import Runtime
 from .sampling import StepSampler
@@ -233,8 +240,11 @@ def move_weights(
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm or math.inf)
     if kept is not None and norm is not None:
         kept.put_back(state.optimizer, norm, state.scaler)
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
+    if state.scaler.is_enabled():
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+    else:
+        take_step(state.optimizer)
     forget_gradients(state.optimizer)
     state.average.update(state.progress.step)
     # With a scaler, gradients that are too large are part of the game.
