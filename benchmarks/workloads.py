@@ -205,7 +205,7 @@ def make_pictures(name: str, folder: Path, share: float) -> None:
     num_train, num_held, size, noise = {
         "tiny": (512 * BATCH, 397, 8, 0.0),
         "cnn": (128 * BATCH, 1191, 28, 0.3),
-        "resnet": (6 * BATCH, 397, 64, 0.3),
+        "resnet": (12 * BATCH, 397, 64, 0.3),
     }[name]
     num_train = max(2, round(num_train * share / BATCH)) * BATCH
     pixels, classes = digits()
