@@ -37,7 +37,9 @@ class Child:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.child"],
                 cwd=project,
-                env=ENVIRONMENT | {"BENCHMARK_ADDRESS": str(listener.address)},
+                env=ENVIRONMENT
+                | contender.environment
+                | {"BENCHMARK_ADDRESS": str(listener.address)},
                 stdin=subprocess.DEVNULL,
                 stdout=writer,
                 stderr=writer,

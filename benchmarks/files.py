@@ -16,21 +16,14 @@ SCALE = (0.35, 1.0)
 
 
 class Pooled(nn.Module):
-    """Averages of 8×8 fields, and a linear layer; normalises what comes as bytes, as ours does."""
-
-    mean: Tensor
-    std: Tensor
+    """Averages of 8×8 fields, and a linear layer."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(MEAN).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(STD).view(-1, 1, 1))
         self.head = nn.Linear(3 * 8 * 8, 10)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W), bytes or normalised floats, to logits (N, 10)."""
-        if not images.is_floating_point():
-            images = (images / 255 - self.mean) / self.std
+        """(N, 3, H, W), normalised, to logits (N, 10)."""
         logits: Tensor = self.head(functional.adaptive_avg_pool2d(images, 8).flatten(1))
         return logits
 

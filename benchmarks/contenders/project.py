@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..child import Referee
-from ..files import Files
+from ..files import MEAN, STD, Files
 from ..plan import BATCH, LEARNING_RATE
 from ..workloads import Pictures, Table, Workload, package_here, table_settings
 
@@ -64,8 +64,12 @@ def put_in(workload: Workload, training: Any) -> Callable[[], nn.Module]:
     made: list[nn.Module] = []
 
     def make_model(settings: Any, facts: dict[str, Any]) -> nn.Module:
-        made.append(workload.make_model())
-        return made[-1]
+        model = workload.make_model()
+        if isinstance(workload, Files):  # its images come as bytes, and the model normalises them
+            normalized = importlib.import_module(f"{package_here()}.normalized")
+            model = normalized.Normalized(model, mean=list(MEAN), std=list(STD))
+        made.append(model)
+        return model
 
     training.make_model = make_model
     if isinstance(workload, Table):
