@@ -22,7 +22,7 @@ from {{ cookiecutter.__package }}.criterion import Criterion
 from {{ cookiecutter.__package }}.datasets import make_data
 from {{ cookiecutter.__package }}.errors import UserError
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
-from {{ cookiecutter.__package }}.images import read_image, size_of_image
+from {{ cookiecutter.__package }}.images import read_image, size_of_image, statistics
 from {{ cookiecutter.__package }}.models import make_model
 
 FACTS = {"classes": ["a", "b", "c"], "channels": 3, "image_size": 32, "mean": [0.5], "std": [0.2]}
@@ -50,6 +50,17 @@ def test_the_digits_are_split_into_parts_that_do_not_overlap() -> None:
     image, label = data.val[0]
     assert (image.shape, image.dtype) == ((1, 8, 8), torch.uint8)
     assert label in range(10)
+
+
+def test_mean_and_spread_are_those_of_all_pixels_of_a_channel() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(4, 5), (7, 3), (2, 2)]
+    images = [torch.randint(256, (3, *size), generator=generator).byte() for size in sizes]
+    pixels = torch.cat([image.flatten(1) for image in images], dim=1) / 255
+    found = statistics([(image, 0) for image in images])  # type: ignore[arg-type]
+    assert found["mean"] == pytest.approx(pixels.mean(1).tolist())
+    assert found["std"] == pytest.approx(pixels.std(1, correction=0).tolist())
+    assert statistics([(torch.zeros(1, 2, 2), 0)])["std"] == [1e-3]  # type: ignore[arg-type]
 
 
 def test_augmentation_follows_from_the_seed_alone() -> None:
