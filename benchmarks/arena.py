@@ -37,9 +37,7 @@ class Child:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.child"],
                 cwd=project,
-                env=ENVIRONMENT
-                | contender.environment
-                | {"BENCHMARK_ADDRESS": str(listener.address)},
+                env=ENVIRONMENT | {"BENCHMARK_ADDRESS": str(listener.address)},
                 stdin=subprocess.DEVNULL,
                 stdout=writer,
                 stderr=writer,

@@ -64,7 +64,7 @@ def time_to_quality(task: str, metric: str, project: Path) -> dict[str, Any]:
 
     def keeps(value: float) -> bool:
         try:
-            promises[task](project, {metric: value})
+            promises[task](project, {metric: value}, "val")
         except AssertionError:
             return False
         return True

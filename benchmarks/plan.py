@@ -20,8 +20,6 @@ class Contender:
     options: dict[str, Any] = field(default_factory=dict)
     terminal: bool = True
     """Whether it believes to write to a terminal, where progress bars are shown."""
-    environment: dict[str, str] = field(default_factory=dict)
-    """Variables that its own start sets."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +48,6 @@ class Bar:
 
     def is_met(self, ratio: float) -> bool:
         return ratio >= self.limit if self.at_least else ratio <= self.limit
-
-
-def _project(name: str, does: str, *, terminal: bool = True, **options: str) -> Contender:
-    """Ours, with the variable that the ``__main__.py`` of a project sets before torch is there."""
-    large_pages = {"THP_MEM_ALLOC_ENABLE": "1"}
-    return Contender(name, "project", does, options, terminal, large_pages)
 
 
 _EPOCH_END = "at the end of each epoch, not timed: "
@@ -90,12 +82,17 @@ ALL = (
         f"hooks and callbacks; a bar; a log every 50 steps; {_EPOCH_END}a checkpoint of model "
         "and optimizer is written",
     ),
-    _project("ours", OURS),
-    _project("ours bf16", "the same with --precision bf16", precision="bf16"),
+    Contender("ours", "project", OURS),
+    Contender(
+        "ours bf16",
+        "project",
+        "the same with --precision bf16",
+        {"precision": "bf16"},
+    ),
     # For the costs of single parts of ours (measures.py).
-    _project("never saved", "--checkpoint-every 0", checkpoint_every="0"),
-    _project("saved", "--checkpoint-every 50", checkpoint_every="50"),
-    _project("without bar", "not on a terminal", terminal=False),
+    Contender("never saved", "project", "--checkpoint-every 0", {"checkpoint_every": "0"}),
+    Contender("saved", "project", "--checkpoint-every 50", {"checkpoint_every": "50"}),
+    Contender("without bar", "project", "not on a terminal", terminal=False),
 )
 CONTENDERS = {contender.name: contender for contender in ALL}
 

@@ -172,7 +172,7 @@ MEASURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     ),
     "growth": ("Growth with the size of the data (tiny)", growth_table),
     "quality": (
-        "Time until validation first shows what the task promises of its test set, every default",
+        "Time until validation first shows what the task promises, with every default",
         quality_table,
     ),
     "phases": ("From nothing to a trained model (image classification)", seconds_table),

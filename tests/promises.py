@@ -1,4 +1,7 @@
-"""What the defaults of each task promise on its test set, beside a model of scikit-learn's."""
+"""What the defaults of each task promise, some of them beside a model of scikit-learn's.
+
+It holds for the test set; the benchmarks ask when it is first true of "val".
+"""
 
 import subprocess
 import sys
@@ -19,8 +22,7 @@ from my_torch_project.datasets import make_data
 from my_torch_project.hyperparameters import Hyperparameters
 data = make_data(Hyperparameters())
 arrays = {}
-for name in ("train", "test"):
-    part = getattr(data, name)
+for name, part in (("train", data.train), ("part", data.PART)):
     samples = range(len(part))
     arrays["x_" + name] = np.array([INPUT for i in samples])
     arrays["y_" + name] = np.array([float(part[i][1]) for i in samples])
@@ -28,46 +30,47 @@ np.savez("split.npz", **arrays)
 """
 
 
-def score(project: Path, model: Any, sample: str) -> float:
-    """How good the model is on the project's test set; ``sample`` is Python for one input."""
-    program = EXPORT.replace("INPUT", sample)
+def score(project: Path, model: Any, sample: str, part: str) -> float:
+    """How good the model is on a part of the project's data; ``sample`` is Python for one input."""
+    program = EXPORT.replace("INPUT", sample).replace("PART", part)
     subprocess.run([sys.executable, "-c", program], cwd=project, check=True)
     split = np.load(project / "split.npz")
     return float(
-        model.fit(split["x_train"], split["y_train"]).score(split["x_test"], split["y_test"])
+        model.fit(split["x_train"], split["y_train"]).score(split["x_part"], split["y_part"])
     )
 
 
-def image_classification(_: Path, metrics: dict[str, float]) -> None:
+def image_classification(_: Path, metrics: dict[str, float], part: str) -> None:
     """Handwritten digits."""
     assert metrics["accuracy"] >= 0.97
 
 
-def semantic_segmentation(_: Path, metrics: dict[str, float]) -> None:
+def semantic_segmentation(_: Path, metrics: dict[str, float], part: str) -> None:
     """Scenes of digits."""
     assert metrics["miou"] >= 0.83
 
 
-def object_detection(_: Path, metrics: dict[str, float]) -> None:
+def object_detection(_: Path, metrics: dict[str, float], part: str) -> None:
     """Scenes of digits."""
     assert metrics["map50"] >= 0.93
 
 
-def tabular_regression(project: Path, metrics: dict[str, float]) -> None:
+def tabular_regression(project: Path, metrics: dict[str, float], part: str) -> None:
     """As good as a linear model that was fitted exactly."""
     ridge = make_pipeline(StandardScaler(), Ridge())
-    expected = score(project, ridge, "np.r_[part[i][0][0].numpy(), part[i][0][1].numpy()]")
+    sample = "np.r_[part[i][0][0].numpy(), part[i][0][1].numpy()]"
+    expected = score(project, ridge, sample, part)
     assert metrics["r2"] >= expected - 0.02
 
 
-def text_classification(project: Path, metrics: dict[str, float]) -> None:
+def text_classification(project: Path, metrics: dict[str, float], part: str) -> None:
     """As good as the classical way with short texts."""
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), lowercase=False)
     model = make_pipeline(letters, LogisticRegression(C=10, max_iter=300))
-    assert metrics["accuracy"] >= score(project, model, "part.text(i)") - 0.02
+    assert metrics["accuracy"] >= score(project, model, "part.text(i)", part) - 0.02
 
 
-Promise = Callable[[Path, dict[str, float]], None]
+Promise = Callable[[Path, dict[str, float], str], None]
 PROMISES: dict[str, Promise] = {
     promise.__name__: promise
     for promise in (

@@ -67,7 +67,7 @@ def evaluation(project: Path) -> dict[str, float]:
 
 
 def test_the_stated_quality_is_reached(trained: Path, task: str) -> None:
-    PROMISES[task](trained, evaluation(trained))
+    PROMISES[task](trained, evaluation(trained), "test")
 
 
 def test_classes_from_a_table_are_learned(render: Render, tmp_path: Path) -> None:

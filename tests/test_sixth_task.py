@@ -53,7 +53,7 @@ def list_what_it_renders(template: Path) -> None:
 
 @step("tests/promises.py")
 def promise_a_quality(template: Path) -> None:
-    function = f"def {TASK}(_: Path, metrics: dict[str, float]) -> None:\n"
+    function = f"def {TASK}(_: Path, metrics: dict[str, float], part: str) -> None:\n"
     function += '    """It is a sine."""\n    assert metrics["mae"] < 0.1\n\n\n'
     path = template / "tests/promises.py"
     replace(path, "Promise = Callable", f"{function}Promise = Callable")

@@ -23,8 +23,6 @@ def main(argv: list[str] | None = None) -> int:
     # Threads of the CPU that spin for long while they wait make a step up to twenty times slower
     # when another program takes a core. GNU OpenMP reads this when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # Large tensors on Linux get memory in pages of 2 MiB, of which 500 times fewer must be fetched.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if not argv or argv[0] in ("-h", "--help"):
         print(overview())
         return 0 if argv else 2
