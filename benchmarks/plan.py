@@ -122,7 +122,7 @@ MATCHES = {
         Match(
             "table",
             "table",
-            "the tabular task's MLP on 100,000 rows × 20 columns",
+            "the task's MLP, 100,000 rows × 20 columns",
             TABLE,
             ("bare", "lightning", "ours"),
         ),

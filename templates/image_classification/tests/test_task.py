@@ -22,7 +22,11 @@ from {{ cookiecutter.__package }}.criterion import Criterion
 from {{ cookiecutter.__package }}.datasets import make_data
 from {{ cookiecutter.__package }}.errors import UserError
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
-from {{ cookiecutter.__package }}.images import read_image, size_of_image, statistics
+from {{ cookiecutter.__package }}.images import (
+    read_image,
+    size_of_image,
+    statistics,
+)
 from {{ cookiecutter.__package }}.models import make_model
 
 FACTS = {"classes": ["a", "b", "c"], "channels": 3, "image_size": 32, "mean": [0.5], "std": [0.2]}
