@@ -88,7 +88,7 @@ def import_torchmetrics() -> None:
     another library misses. Until that is done, something small stands in its place.
     """
     name = "scipy.signal"
-    if name not in sys.modules:
+    if name not in sys.modules and "torchmetrics" not in sys.modules:
         stand_in = ModuleType(name)
         stand_in.hamming = None  # type: ignore[attr-defined]  # the name
         sys.modules[name] = stand_in
