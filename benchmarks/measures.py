@@ -113,8 +113,18 @@ def set_up(project: Path) -> None:
     """The two commands of the project's README, in an environment of its own."""
     run([sys.executable, "-m", "venv", ".venv"], project)
     python = project / (".venv/Scripts/python.exe" if os.name == "nt" else ".venv/bin/python")
-    for wanted in (["-r", "requirements-torch.txt"], ["-e", "."]):
+    for wanted in (torch_requirements(project), ["-e", "."]):
         run([str(python), "-m", "pip", "install", *wanted], project)
+
+
+def torch_requirements(project: Path) -> list[str]:
+    """The project's file; its pins alone, from the registry, where its index cannot be reached."""
+    lines = (project / "requirements-torch.txt").read_text("utf-8").splitlines()
+    indexes = [line.split()[1] for line in lines if line.startswith("--index-url")]
+    is_reachable = runpy.run_path(str(TEMPLATE / "tools" / "install.py"))["is_reachable"]
+    if all(is_reachable(f"{index}/torch/") for index in indexes):
+        return ["-r", "requirements-torch.txt"]
+    return [line for line in lines if line.startswith("torch")]
 
 
 def start(folder: Path, quick: bool) -> Seconds:
