@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cache import PixelCache
+from .cache import PixelCache, Room
 from .class_folders import read_class_folders
 from .hyperparameters import Hyperparameters
 from .images import SUFFIXES, read_image
@@ -90,12 +90,11 @@ def read_folder(
         UserError: there is no such folder, or not two classes with enough images.
     """
     parts, classes = read_class_folders(root, settings, SUFFIXES, "images")
-    found = {}
+    room, found = Room(settings.cache_gib * 2**30 if settings.cache else 0), {}
     for part, files in parts.items():
         decode = partial(_decode, files.paths, side)
         sources = [[path] for path in files.paths]
-        limit = settings.cache_gib * 2**30 if settings.cache else 0
-        pixels = PixelCache(decode, sources, kind=f"RGB {side}", limit=limit)
+        pixels = PixelCache(decode, sources, kind=f"RGB {side}", room=room)
         found[part] = Files(files.paths, files.labels, pixels)
     return found, classes
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .annotations import Annotated, Parts, read_coco
-from .cache import PixelCache
+from .cache import PixelCache, Room
 from .errors import UserError
 from .folders import NAMES_OF_PARTS
 from .hyperparameters import Hyperparameters
@@ -108,10 +108,10 @@ def read_folder(
     for part, images in parts.items():
         if not any(image.boxes for image in images):
             raise UserError(f"{root}: the {len(images)} images of {part} have no boxes. Add some.")
-    limit, found = settings.cache_gib * 2**30 if settings.cache else 0, {}
+    room, found = Room(settings.cache_gib * 2**30 if settings.cache else 0), {}
     for part, images in parts.items():
         decode, files = partial(_decode, images, side), [[image.path] for image in images]
-        found[part] = Files(images, PixelCache(decode, files, kind=f"RGB {side}", limit=limit))
+        found[part] = Files(images, PixelCache(decode, files, kind=f"RGB {side}", room=room))
     return found, classes
 
 

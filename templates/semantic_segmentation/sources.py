@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .cache import PixelCache
+from .cache import PixelCache, Room
 from .errors import UserError
 from .hyperparameters import Hyperparameters
 from .images import read_image, size_of_image
@@ -99,10 +99,10 @@ def read_folder(
     parts = {part: _pair(images, masks) for part, (images, masks) in folders.items()}
     legend = make_legend(root, [mask for pairs in parts.values() for _, mask in pairs])
     parts = split_missing(parts, settings)
-    limit, found = settings.cache_gib * 2**30 if settings.cache else 0, {}
+    room, found = Room(settings.cache_gib * 2**30 if settings.cache else 0), {}
     for part, pairs in parts.items():
         decode, kind = partial(_decode, pairs, legend, side), f"with mask {side} {legend}"
-        found[part] = Files(pairs, PixelCache(decode, pairs, kind=kind, limit=limit))
+        found[part] = Files(pairs, PixelCache(decode, pairs, kind=kind, room=room))
     return found, legend.names
 
 

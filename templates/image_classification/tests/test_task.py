@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from {{ cookiecutter.__package }} import cache
 from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.batches import random_boxes
-from {{ cookiecutter.__package }}.cache import PixelCache
+from {{ cookiecutter.__package }}.cache import PixelCache, Room
 from {{ cookiecutter.__package }}.criterion import Criterion
 from {{ cookiecutter.__package }}.datasets import make_data
 from {{ cookiecutter.__package }}.errors import UserError
@@ -127,6 +127,9 @@ def test_a_batch_of_crops_is_that_of_the_same_crops_alone(folder: Path) -> None:
         assert label.tolist() == labels[place].tolist()
 
 
+BYTES = 30 * 40 * 3  # of a decoded photo
+
+
 def photos(folder: Path, count: int) -> list[Path]:
     """JPEG files of 40 × 30 pixels."""
     folder.mkdir()
@@ -137,8 +140,14 @@ def photos(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def make_cache(paths: list[Path], limit: float = 2.0**30) -> PixelCache:
-    return PixelCache(lambda i: read_image(paths[i]), [[p] for p in paths], kind="", limit=limit)
+def make_cache(paths: list[Path], room: Room | None = None) -> PixelCache:
+    files = [[path] for path in paths]
+    return PixelCache(lambda i: read_image(paths[i]), files, kind="", room=room or Room(2**30))
+
+
+def sizes_on_disk(folder: Path) -> list[int]:
+    """Images in each cache below a folder."""
+    return sorted(file.stat().st_size // BYTES for file in folder.rglob("pixels"))
 
 
 @pytest.fixture
@@ -168,15 +177,33 @@ def test_a_file_that_changes_in_secret_is_decoded_anew(here: Path) -> None:
 
 def test_caches_keep_to_their_limit_and_the_oldest_makes_room(here: Path) -> None:
     first, second = photos(here / "first", 4), photos(here / "second", 6)
-    bytes_of_one = 30 * 40 * 3
     make_cache(first).fill()
-    make_cache(second, limit=5 * bytes_of_one).fill()
-    assert sum(file.stat().st_size for file in here.rglob("pixels")) == 5 * bytes_of_one
+    make_cache(second, Room(5 * BYTES)).fill()
+    assert sizes_on_disk(here) == [5]
     cached = make_cache(second)
     assert all(torch.equal(cached[i], read_image(path)) for i, path in enumerate(second))
 
 
-def test_a_cache_that_vanishes_or_is_filled_twice_disturbs_nobody(here: Path) -> None:
+def test_the_parts_of_a_run_do_not_make_room_for_each_other(here: Path) -> None:
+    paths, room = photos(here / "photos", 8), Room(7 * BYTES)
+    for part in (train := make_cache(paths[:6], room), val := make_cache(paths[6:], room)):
+        part.fill()
+    assert sizes_on_disk(here) == [1, 6]
+    assert all(torch.equal(train[i], read_image(path)) for i, path in enumerate(paths[:6]))
+    assert all(torch.equal(val[i], read_image(path)) for i, path in enumerate(paths[6:]))
+
+
+def test_a_cache_grows_when_more_is_allowed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = photos(here / "photos", 6)
+    for limit, expected in ((2, 2), (4, 4), (3, 4), (100, 6)):
+        make_cache(paths, Room(limit * BYTES)).fill()
+        assert sizes_on_disk(here) == [expected]
+    assert capsys.readouterr().out.count("Decoded") == 3
+
+
+def test_a_cache_that_vanishes_or_is_filled_twice_disturbs_nobody(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     paths = photos(here / "photos", 3)
     one, other = make_cache(paths), make_cache(paths)
     decode = one.load
@@ -188,10 +215,23 @@ def test_a_cache_that_vanishes_or_is_filled_twice_disturbs_nobody(here: Path) ->
 
     one.load = meanwhile
     one.fill()
+    assert "Warning" not in capsys.readouterr().out
     assert len(list((here / cache.FOLDER).iterdir())) == 1
     assert torch.equal(one[2], read_image(paths[2]))
     shutil.rmtree(here / cache.FOLDER)
+    make_cache(paths, Room(2 * BYTES)).fill()
     assert torch.equal(one[2], read_image(paths[2]))
+    shutil.rmtree(here / cache.FOLDER)
+    assert torch.equal(one[2], read_image(paths[2]))
+
+
+def test_another_process_sees_what_was_filled_after_it_had_begun(here: Path) -> None:
+    paths = photos(here / "photos", 2)
+    early = make_cache(paths)
+    assert torch.equal(early[1], read_image(paths[1]))
+    make_cache(paths).fill()
+    early.load = lambda _: pytest.fail("decoded again")
+    assert torch.equal(early[1], read_image(paths[1]))
 
 
 def test_a_full_disk_costs_a_warning(
