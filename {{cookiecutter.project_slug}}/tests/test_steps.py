@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import StepLR
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from {{ cookiecutter.__package }}.distributed import World, share_batch_norms
 from {{ cookiecutter.__package }}.errors import UserError
@@ -144,15 +146,28 @@ def test_a_step_is_that_of_torch_bit_by_bit(optimizer: str, changes: dict[str, b
     assert str(mine.state_dict()) == str(torchs.state_dict())
 
 
-def test_what_hooks_on_an_optimizer_expect_still_happens() -> None:
+@pytest.mark.filterwarnings("error")  # a scheduler warns when it misses a step
+def test_whoever_waits_for_a_step_of_the_optimizer_hears_of_it() -> None:
     model = nn.Linear(2, 1)
     optimizer = make_optimizer(model, CommonHyperparameters())
-    called = list[int]()
-    optimizer.register_step_post_hook(lambda *_: called.append(1))
-    for _ in range(3):
-        model(torch.ones(1, 2)).sum().backward()
-        take_step(optimizer)
-    assert len(called) == 3
+    called = list[str]()
+
+    def take_steps() -> list[str]:
+        called.clear()
+        for _ in range(3):
+            model(torch.ones(1, 2)).sum().backward()
+            take_step(optimizer)
+        return called
+
+    hook = optimizer.register_step_post_hook(lambda *_: called.append("its own"))
+    assert take_steps() == ["its own"] * 3
+    hook.remove()
+    hook = register_optimizer_step_pre_hook(lambda *_: called.append("of all"))
+    assert take_steps() == ["of all"] * 3
+    hook.remove()
+    scheduler = StepLR(optimizer, step_size=1)
+    assert take_steps() == []
+    scheduler.step()
 
 
 def test_the_rate_rises_then_falls_to_zero() -> None:

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.adamw import adamw
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from .settings import CommonHyperparameters
+
+HOOKS = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)  # those of all optimizers
 
 
 def make_optimizer(model: nn.Module, settings: CommonHyperparameters) -> Optimizer:
@@ -56,11 +59,11 @@ def take_step(optimizer: Optimizer) -> None:
 
 
 def _is_fused_adamw(optimizer: Optimizer) -> bool:
-    """Whether that is all that it is."""
-    if type(optimizer) is not AdamW or hasattr(optimizer, "found_inf"):
+    """Whether that is all that it is, and nobody has a hook on its step or another one for it."""
+    if type(optimizer) is not AdamW or vars(optimizer).keys() & {"found_inf", "step"}:
         return False
-    hooks = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    groups = optimizer.param_groups
+    own = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    groups, hooks = optimizer.param_groups, own or any(HOOKS)
     return not hooks and all(group["fused"] and not group["amsgrad"] for group in groups)
 
 
