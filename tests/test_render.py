@@ -79,6 +79,7 @@ COMMON = """
     tests/test_batch_size.py
     tests/test_find_lr.py
     tests/test_loaders.py
+    tests/test_memory.py
     tests/test_settings.py
     tests/test_steps.py
     tests/test_task.py

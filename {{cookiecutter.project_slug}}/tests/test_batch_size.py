@@ -25,7 +25,6 @@ from {{ cookiecutter.__package }}.distributed import World
 from {{ cookiecutter.__package }}.errors import RunFailed, UserError
 from {{ cookiecutter.__package }}.faults import explain, is_out_of_memory
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
-from {{ cookiecutter.__package }}.machine import Machine
 from {{ cookiecutter.__package }}.runtime import prepare
 from {{ cookiecutter.__package }}.sampling import Draw
 from {{ cookiecutter.__package }}.train import Job
@@ -218,54 +217,6 @@ def test_real_steps_take_memory_that_is_measured(job: Job) -> None:
     assert [size for size, _ in trials._taken] == [8]
     trials.limit = -math.inf
     assert not trials.fit(16)
-
-
-def files(root: Path, **texts: str) -> Machine:
-    """A Linux with these files; "__" stands for a slash."""
-    for name, text in texts.items():
-        path = root / name.replace("__", "/").replace("_DOT_", ".")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="ascii")
-    return Machine(system="Linux", root=root)
-
-
-MEMINFO = "MemTotal:  900 kB\nMemAvailable:  500 kB\n"
-
-
-@pytest.mark.parametrize(
-    ("texts", "free"),
-    [
-        ({}, 500 * 1024),
-        (
-            {
-                "proc__self__cgroup": "0::/a/b\n",
-                "sys__fs__cgroup__a__memory_DOT_max": "4000\n",
-                "sys__fs__cgroup__a__memory_DOT_current": "3000\n",
-                "sys__fs__cgroup__a__memory_DOT_stat": "anon 1\ninactive_file 200\n",
-                "sys__fs__cgroup__a__b__memory_DOT_max": "max\n",
-                "sys__fs__cgroup__a__b__memory_DOT_current": "3000\n",
-            },
-            1200,
-        ),
-        (
-            {
-                "proc__self__cgroup": "4:cpu:/\n3:memory:/a\n0::/\n",
-                "sys__fs__cgroup__memory__memory_DOT_limit_in_bytes": "9000\n",
-                "sys__fs__cgroup__memory__memory_DOT_usage_in_bytes": "3000\n",
-            },
-            6000,
-        ),
-    ],
-    ids=["no limit", "version 2", "version 1"],
-)
-def test_free_memory_is_the_least_of_the_machine_and_its_groups(
-    tmp_path: Path, texts: dict[str, str], free: int
-) -> None:
-    assert memory.free_memory(files(tmp_path, proc__meminfo=MEMINFO, **texts)) == free
-
-
-def test_free_memory_can_be_unknown(tmp_path: Path) -> None:
-    assert memory.free_memory(Machine(system="Windows", root=tmp_path)) is None
 
 
 def test_auto_follows_the_order_of_files_and_flags(

@@ -5,7 +5,6 @@ would take is predicted from the last one, and none is tried that would take mor
 """
 
 import contextlib
-import gc
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -121,9 +120,7 @@ class Trials:
 
     def release(self) -> None:
         """Give back what the last trial took, and measure anew."""
-        gc.collect()
-        if self.device.type != "cpu":
-            torch.accelerator.empty_cache()
+        memory.release(self.device)
         memory.forget_peak(self.device)
 
 

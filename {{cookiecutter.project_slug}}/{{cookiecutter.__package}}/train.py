@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import checkpoint, console, distributed, runs
+from . import checkpoint, console, distributed, memory, runs
 from .checkpoint import Progress, State
 from .compiling import compile_model, compile_note
 from .criterion import Criterion
@@ -87,6 +87,7 @@ def train(
         print(console.opening_line(data, runtime, parameters))
     compile_model(state.model, runtime)
     model = distributed.wrap(state.model, runtime.device, world)
+    memory.keep_freed(runtime.device)
     with (
         StopSignals(settings.requeue_signal) as stop,
         Saver(run, settings, data.facts, world) as saver,
