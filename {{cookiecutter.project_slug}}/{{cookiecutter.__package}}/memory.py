@@ -5,7 +5,7 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -75,22 +75,23 @@ def forget_peak(device: torch.device) -> None:
             return
 
 
+LARGEST_KEPT = 2**25  # bytes; if larger pieces are kept, gaps remain that nothing fits into
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # by malloc.h
 
 
 def keep_freed(device: torch.device) -> None:
     """On a CPU, let the memory that a step frees stay with this process for the next one.
 
-    By default glibc gives large pieces back, so that in every step the system must find and clear
-    each of their pages again: 6 % of the time of a ResNet-18. Others keep what they have.
+    By default glibc gives back what is free at the end of its memory, so that in every step the
+    system must find and clear these pages again: 6 % of the time of a ResNet-18. Other C libraries
+    are left as they are.
     """
-    mallopt = _of_glibc("mallopt")
-    if device.type != "cpu" or mallopt is None:
+    if device.type != "cpu" or not is_glibc():
         return
-    release(device)  # what was needed for a beginning, and is no more
-    # Pieces up to this size are kept; an older glibc takes no more than the second.
-    if mallopt(_MMAP_THRESHOLD, 2**30) or mallopt(_MMAP_THRESHOLD, 2**25):
-        mallopt(_TRIM_THRESHOLD, -1)
+    libc = ctypes.CDLL(None)
+    libc.malloc_trim(0)  # what was needed for a beginning, and is no more
+    if libc.mallopt(_MMAP_THRESHOLD, LARGEST_KEPT):
+        libc.mallopt(_TRIM_THRESHOLD, -1)
 
 
 def release(device: torch.device) -> None:
@@ -98,12 +99,10 @@ def release(device: torch.device) -> None:
     gc.collect()
     if device.type != "cpu":
         torch.accelerator.empty_cache()
-    elif (malloc_trim := _of_glibc("malloc_trim")) is not None:
-        malloc_trim(0)
+    elif is_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
 
 
-def _of_glibc(name: str) -> Callable[..., int] | None:
-    """A function of the C library, if it is that one."""
-    if sys.platform != "linux":
-        return None
-    return getattr(ctypes.CDLL(None), name, None)
+def is_glibc() -> bool:
+    """Whether the C library is that of most Linux systems."""
+    return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim")
