@@ -20,6 +20,7 @@ from {{ cookiecutter.__package }}.criterion import Criterion
 from {{ cookiecutter.__package }}.datasets import make_data
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 from {{ cookiecutter.__package }}.profiling import PARTS
+from {{ cookiecutter.__package }}.storage import Writer
 
 
 def after_step(number: int, do: Callable[[], None]) -> Callable[..., Any]:
@@ -181,6 +182,14 @@ def test_what_cannot_change_when_a_run_goes_on_is_refused_with_the_difference(
     train("finished", "--resume", "finished", "--seed", "7", exit_code=2)
     assert "seed was 0, now it is 7" in capsys.readouterr().err
     assert (trained / "hyperparameters.toml").read_text(encoding="utf-8") == before
+
+
+def test_a_checkpoint_is_written_without_threads_that_training_could_use() -> None:
+    before, seen = torch.get_num_threads(), list[int]()
+    with Writer() as writer:
+        writer.start(lambda: seen.append(torch.get_num_threads()))
+    assert seen == [1]
+    assert torch.get_num_threads() == before
 
 
 def test_averaged_weights_are_what_is_kept_as_best(train: Train) -> None:

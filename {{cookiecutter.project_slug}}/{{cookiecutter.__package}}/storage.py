@@ -128,7 +128,9 @@ class Writer:
     """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "writer")
+        # With helpers of its own, this thread would make OpenMP count more threads than there are
+        # processors, and put those of the training to sleep between operations: half the speed.
+        self._thread = ThreadPoolExecutor(1, "writer", torch.set_num_threads, (1,))
         self._under_way: Future[None] | None = None
 
     def __enter__(self) -> "Writer":
