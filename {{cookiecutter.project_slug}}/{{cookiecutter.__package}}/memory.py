@@ -88,19 +88,27 @@ def keep_freed(device: torch.device) -> None:
     """
     if device.type != "cpu" or not is_glibc():
         return
+    give_back()  # what was needed for a beginning, and is no more
     libc = ctypes.CDLL(None)
-    libc.malloc_trim(0)  # what was needed for a beginning, and is no more
     if libc.mallopt(_MMAP_THRESHOLD, LARGEST_KEPT):
         libc.mallopt(_TRIM_THRESHOLD, -1)
 
 
+def give_back() -> None:
+    """Give what is kept back to the system; to be called before it is used in another way.
+
+    An evaluation has larger pieces than a training step, and would take them in addition.
+    """
+    if is_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def release(device: torch.device) -> None:
-    """Give back to the system what is not in use."""
+    """Give back all that is not in use, on the CPU or the device."""
     gc.collect()
     if device.type != "cpu":
         torch.accelerator.empty_cache()
-    elif is_glibc():
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back()
 
 
 def is_glibc() -> bool:
