@@ -55,8 +55,7 @@ _RECORDS = "validation, checkpoints of model and optimizer, metrics and the best
 OURS = (
     "its defaults are a fused AdamW, channels_last, and that freed memory is kept for the next "
     "step, which the others would have to ask for; a bar; the loss of every step is checked to be "
-    "finite; a stop by a signal is saved; dropout "
-    f"is seeded by the step; {_EPOCH_END}{_RECORDS}"
+    f"finite; a stop by a signal is saved; dropout is seeded by the step; {_EPOCH_END}{_RECORDS}"
 )
 
 ALL = (

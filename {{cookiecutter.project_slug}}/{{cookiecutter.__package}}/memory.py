@@ -88,18 +88,18 @@ def keep_freed(device: torch.device) -> None:
     """
     if device.type != "cpu" or not is_glibc():
         return
-    give_back()  # what was needed for a beginning, and is no more
+    give_back(device)  # what was needed for a beginning, and is no more
     libc = ctypes.CDLL(None)
     if libc.mallopt(_MMAP_THRESHOLD, LARGEST_KEPT):
         libc.mallopt(_TRIM_THRESHOLD, -1)
 
 
-def give_back() -> None:
-    """Give what is kept back to the system; to be called before it is used in another way.
+def give_back(device: torch.device) -> None:
+    """Give back what is kept on a CPU; to be called before memory is used in another way.
 
     An evaluation has larger pieces than a training step, and would take them in addition.
     """
-    if is_glibc():
+    if device.type == "cpu" and is_glibc():
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -108,7 +108,7 @@ def release(device: torch.device) -> None:
     gc.collect()
     if device.type != "cpu":
         torch.accelerator.empty_cache()
-    give_back()
+    give_back(device)
 
 
 def is_glibc() -> bool:

@@ -95,7 +95,7 @@ def train(
         while state.progress.epoch < settings.epochs and not is_exhausted(state.progress, settings):
             row = train_epoch(job, state, model, loader, sampler, stop, saver)
             distributed.share_buffers(state.average.model, world)
-            memory.give_back()
+            memory.give_back(runtime.device)
             metrics, outputs = evaluate(
                 state.average.model, job.criterion, val_loader, runtime, world
             )
