@@ -14,10 +14,12 @@ import torch
 from conftest import Train, rows, same, weights
 from torch import Tensor, nn
 
+from {{ cookiecutter.__package }} import memory
 from {{ cookiecutter.__package }} import train as training
 from {{ cookiecutter.__package }}.__main__ import main
 from {{ cookiecutter.__package }}.criterion import Criterion
 from {{ cookiecutter.__package }}.datasets import make_data
+from {{ cookiecutter.__package }}.evaluate import evaluate
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 from {{ cookiecutter.__package }}.profiling import PARTS
 from {{ cookiecutter.__package }}.storage import Writer
@@ -190,6 +192,22 @@ def test_a_checkpoint_is_written_without_threads_that_training_could_use() -> No
         writer.start(lambda: seen.append(torch.get_num_threads()))
     assert seen == [1]
     assert torch.get_num_threads() == before
+
+
+def test_freed_memory_is_kept_in_training_and_given_back_before_each_evaluation(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = list[str]()
+
+    def evaluated(*arguments: Any) -> Any:
+        log.append("evaluated")
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(memory, "keep_freed", lambda _: log.append("kept"))
+    monkeypatch.setattr(memory, "give_back", lambda _: log.append("given back"))
+    monkeypatch.setattr(training, "evaluate", evaluated)
+    train("memory")
+    assert log == ["kept", "given back", "evaluated", "given back", "evaluated"]
 
 
 def test_averaged_weights_are_what_is_kept_as_best(train: Train) -> None:
