@@ -2,6 +2,7 @@
 # make test    every test of the template
 # make stress  200 kills of a run of every task, each compared with an undisturbed one
 # make bench   side by side with what users would pick instead; ARGS="--only tiny,cnn" for a part
+# make sizes   how long the projects are; ARGS="--compare REV" for a revision before
 # make lint    ruff and mypy on the template's own code
 # The first call sets up .venv; PYTHON=python3.12 chooses another Python for it.
 
@@ -14,7 +15,7 @@ VENV_PYTHON := .venv/bin/python
 BENCH_PYTHON := .venv-bench/bin/python
 endif
 
-.PHONY: demo test stress bench lint setup clean
+.PHONY: demo test stress bench sizes lint setup clean
 
 demo: setup
 	@$(VENV_PYTHON) tools/demo.py
@@ -28,6 +29,9 @@ stress: setup
 bench: setup
 	@$(VENV_PYTHON) -m benchmarks.environment
 	@$(BENCH_PYTHON) -m benchmarks $(ARGS)
+
+sizes: setup
+	@$(VENV_PYTHON) tools/sizes.py $(ARGS)
 
 lint: setup
 	$(VENV_PYTHON) -m ruff check

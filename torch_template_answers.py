@@ -13,10 +13,12 @@ import keyword
 import re
 import sys
 import unicodedata
+from pathlib import Path
 
 from cookiecutter.exceptions import FailedHookException
-from jinja2 import Environment
+from jinja2 import Environment, pass_context
 from jinja2.ext import Extension
+from jinja2.runtime import Context
 from slugify import slugify
 
 SLUG = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
@@ -31,6 +33,7 @@ EMAIL = re.compile(
 PROJECT_FILES = "build data dist env runs test tests train venv"
 DEPENDENCIES = """
     torch torchvision torchaudio torchmetrics torchgen functorch triton nvidia cuda
+    pydantic pydantic_core annotated_types typing_inspection
     numpy pandas scipy sklearn scikit_learn joblib threadpoolctl matplotlib mpl_toolkits pylab
     tyro tqdm jinja2 markupsafe tomli_w pil pillow rich pygments markdown_it markdown_it_py mdurl
     docstring_parser typeguard narwhals sympy mpmath networkx fsspec filelock packaging
@@ -75,7 +78,7 @@ def toml(line: str) -> str:
 
 
 def default_slug(name: str) -> str:
-    """A usable folder name for any project name: romanised, never reserved, never empty."""
+    """A usable folder name for any project name: romanized, never reserved, never empty."""
     slug = slugify(name)
     if not slug or slug[0].isdigit():
         slug = f"project-{slug}" if slug else "torch-project"
@@ -123,10 +126,62 @@ def email(text: str, question: str) -> str:
     return address
 
 
+class TaskFiles:
+    """Which files a task brings into a folder of the project: its own, and those of `shared.txt`.
+
+    The folder has numbered slots: a file named `{{wing_file(1)}}` becomes the first of them, and
+    includes `wing_path(1)`. A slot that is left over has an empty name, which cookiecutter skips.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._paths: dict[tuple[str, str], list[str]] = {}
+
+    @pass_context
+    def name(self, context: Context, number: int) -> str:
+        """The name of the file in slot `number`, counted from 1."""
+        return self.path(context, number).rpartition("/")[2]
+
+    @pass_context
+    def path(self, context: Context, number: int) -> str:
+        """Its path below templates/."""
+        answers = context["cookiecutter"]
+        folder = answers["__wing"] if self.folder == "wing" else self.folder
+        key = (answers["task"], folder)
+        if key not in self._paths:
+            self._paths[key] = self._find(context.environment, *key)
+        return [*self._paths[key], *[""] * number][number - 1]
+
+    def _find(self, environment: Environment, task: str, folder: str) -> list[str]:
+        assert environment.loader is not None
+        own = f"{task}/{folder}/"
+        every = environment.loader.list_templates()
+        paths = [path for path in every if path.startswith(own) and path.endswith(".py")]
+        text, _, _ = environment.loader.get_source(environment, f"{task}/shared.txt")
+        shared = [f"shared/{line}" for line in text.split() if line.startswith(f"{folder}/")]
+        return sorted([*paths, *shared], key=lambda path: path.rpartition("/")[2])
+
+
+def template_folder() -> str:
+    """The template's folder, as the inside of a string literal of Python: ASCII with escapes.
+
+    Cookiecutter and cruft render hooks while the template's folder is the current one. This module
+    may be elsewhere: cruft needs it installed.
+    """
+    here = Path.cwd()
+    folder = here if (here / "detection").is_dir() else Path(__file__).resolve().parent
+    escaped = folder.as_posix().encode("unicode_escape").decode("ascii")
+    return escaped.replace('"', '\\"')
+
+
 class Answers(Extension):
-    """Gives the filters above to cookiecutter's templates."""
+    """Gives the filters and functions above to cookiecutter's templates."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         filters = (one_line, toml, default_slug, package_of, email)
         environment.filters.update({function.__name__: function for function in filters})
+        environment.globals["template_folder"] = template_folder
+        for folder in ("wing", "report"):
+            files = TaskFiles(folder)
+            environment.globals |= {f"{folder}_file": files.name, f"{folder}_path": files.path}

@@ -2,6 +2,7 @@
 
     make bench
     make bench ARGS="--only tiny,cnn --repeats 7"
+    make bench ARGS="--only tiny --contenders bare,ours"
     make bench ARGS=--quick
 
 A whole run writes benchmarks/results/ and the table in README.md; a part of it, or a quick one,
@@ -22,7 +23,7 @@ from typing import Any
 
 from . import measures, tables
 from .arena import compete
-from .plan import BATCH, MATCHES, Match
+from .plan import BATCH, CONTENDERS, MATCHES, Match
 from .projects import TEMPLATE, prepare, render
 
 RESULTS = TEMPLATE / "benchmarks" / "results"
@@ -34,7 +35,7 @@ BEGIN, END = "<!-- table of make bench -->", "<!-- end of it -->"
 def main() -> None:
     arguments = parse()
     names = arguments.only or (QUICK if arguments.quick else (*MATCHES, *tables.MEASURES))
-    whole = not arguments.only and not arguments.quick
+    whole = not (arguments.only or arguments.contenders or arguments.quick)
     output = arguments.output or (RESULTS if whole else RESULTS / "part")
     results: tables.Results = {"machine": machine(arguments.repeats), "matches": {}, "measures": {}}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
@@ -64,6 +65,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--only", type=partial(some_of, known), help=f"some of {', '.join(known)}, with commas"
     )
+    parser.add_argument(
+        "--contenders",
+        type=partial(some_of, tuple(CONTENDERS)),
+        help="some of them, with commas; bare always takes part",
+    )
     parser.add_argument("--repeats", type=int, default=None, help="timed epochs of each (5)")
     parser.add_argument("--quick", action="store_true", help="a smoke run on an eighth of the data")
     parser.add_argument("--install", action="store_true", help="time the installation too")
@@ -87,6 +93,8 @@ def some_of(known: tuple[str, ...], text: str) -> tuple[str, ...]:
 
 def measure_match(match: Match, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Let the contenders of a match train in turn."""
+    if arguments.contenders:
+        match = match.only({"bare", *arguments.contenders})
     project = render(folder, match.task)
     data = prepare(folder, project, 0.125 if arguments.quick else 1, [match.workload])
     return compete(match, project, data, arguments.repeats)

@@ -23,7 +23,7 @@ class Pooled(nn.Module):
         self.head = nn.Linear(3 * 8 * 8, 10)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W), normalised, to logits (N, 10)."""
+        """(N, 3, H, W), normalized, to logits (N, 10)."""
         logits: Tensor = self.head(functional.adaptive_avg_pool2d(images, 8).flatten(1))
         return logits
 

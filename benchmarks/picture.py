@@ -37,9 +37,9 @@ def draw_match(panel: Axes, title: str, match: dict[str, dict[str, object]]) -> 
     ratios = {name: time_ratios(result, match["bare"]) for name, result in match.items()}
     shown = [(name, values) for name, values in ratios.items() if values][::-1]
     for place, (name, values) in enumerate(shown):
-        colour = OURS if name.startswith("ours") else BARE if name == "bare" else OTHERS
+        color = OURS if name.startswith("ours") else BARE if name == "bare" else OTHERS
         middle = median(values)
-        panel.barh(place, middle, color=colour, height=0.7)
+        panel.barh(place, middle, color=color, height=0.7)
         panel.plot([min(values), max(values)], [place, place], color="black", linewidth=1)
         panel.text(max(values), place, f"  {middle:.2f}", va="center", fontsize=8)
     panel.set_yticks(range(len(shown)), [name for name, _ in shown], fontsize=8)

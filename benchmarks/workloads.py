@@ -5,6 +5,7 @@
 writes the data into FOLDER, so that every contender reads the same and pays nothing for making it.
 """
 
+import dataclasses
 import importlib
 import importlib.util
 import sys
@@ -99,7 +100,7 @@ class Table:
     def __init__(self, folder: Path) -> None:
         content = torch.load(folder / "table.pt")
         self.path = folder / "table.csv"
-        self.facts, self.penalty = content["facts"], content["penalty"]
+        self.info, self.penalty = content["info"], content["penalty"]
         self.rows: dict[str, Tensor] = content["rows"]
         self.num_steps = len(self.rows["train"]) // BATCH
 
@@ -111,11 +112,10 @@ class Table:
         return table[:, :-1], torch.zeros(len(table), 0, dtype=torch.int64), table[:, -1]
 
     def make_model(self) -> nn.Module:
-        package = package_here()
-        models = importlib.import_module(f"{package}.models")
-        hyperparameters = importlib.import_module(f"{package}.hyperparameters")
+        hparams = load_module("hyperparameters").Hyperparameters()
+        info = load_module("loaders").DataInfo(**self.info)
         torch.manual_seed(SEED)
-        model: nn.Module = models.make_model(hyperparameters.Hyperparameters(), self.facts)
+        model: nn.Module = load_module("models").make_model(hparams, info)
         return model
 
     def loader(self, style: str = "bare") -> DataLoader[Any]:
@@ -125,7 +125,7 @@ class Table:
     def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         numeric, categories, target = batch
         outputs = model(numeric, categories)
-        mean = ((outputs - target) / self.facts["target_std"]).square().mean()
+        mean = ((outputs - target) / self.info["target_std"]).square().mean()
         matrices = [weight.flatten() for weight in model.parameters() if weight.ndim > 1]
         return mean + self.penalty * torch.cat(matrices).square().sum(), outputs
 
@@ -142,9 +142,10 @@ class Table:
         return 1 - float(errors.square().sum() / (target - target.mean()).square().sum())
 
 
-def package_here() -> str:
-    """The package of the rendered project in whose folder this process runs."""
-    return Path.cwd().name.replace("-", "_")
+def load_module(name: str) -> Any:
+    """A module of the rendered project in whose folder this process runs."""
+    package = Path.cwd().name.replace("-", "_")
+    return importlib.import_module(f"{package}.{name}")
 
 
 def load(name: str, folder: Path, workers: int = 0, times: int = 1) -> Workload:
@@ -244,22 +245,20 @@ def make_table(folder: Path, share: float) -> None:
     header = ",".join([*(f"x{number}" for number in range(20)), "y"])
     table = np.column_stack([rows, target])
     np.savetxt(folder / "table.csv", table, fmt="%.5f", delimiter=",", header=header, comments="")
-    package = package_here()
-    datasets = importlib.import_module(f"{package}.datasets")
-    settings = table_settings(package, folder / "table.csv")
-    data = datasets.make_data(settings)
+    hparams = table_hparams(folder / "table.csv")
+    data = load_module("loaders").make_data(hparams)
     numbers = {  # the task counts the header as row 1
-        part: torch.tensor(samples.numbers) - 2
-        for part, samples in (("train", data.train), ("held", data.val))
+        part: torch.tensor(dataset.row_numbers) - 2
+        for part, dataset in (("train", data.train), ("held", data.val))
     }
-    penalty = settings.ridge_alpha / data.facts["num_rows"]
-    torch.save({"rows": numbers, "facts": data.facts, "penalty": penalty}, folder / "table.pt")
+    penalty = hparams.ridge_alpha / data.info.num_rows
+    content = {"rows": numbers, "info": dataclasses.asdict(data.info), "penalty": penalty}
+    torch.save(content, folder / "table.pt")
 
 
-def table_settings(package: str, path: Path, **changes: Any) -> Any:
+def table_hparams(path: Path, **changes: Any) -> Any:
     """The tabular task's hyperparameters for the CSV file; validation is short, it is not timed."""
-    hyperparameters = importlib.import_module(f"{package}.hyperparameters")
-    return hyperparameters.Hyperparameters(
+    return load_module("hyperparameters").Hyperparameters(
         data=path, target="y", val_fraction=0.02, test_fraction=0.02, **changes
     )
 

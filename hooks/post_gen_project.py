@@ -1,12 +1,13 @@
-"""Let the new project look at this machine: the torch build, and the defaults in device.toml.
+"""Fit the new project to this machine: its torch build, and its defaults in device.toml.
 
-Runs in the finished project's folder, by cookiecutter's own Python, without torch. Whatever the
-machine does, the project stays: a failure here costs only the machine's own settings.
+Runs in the new project's folder, with cookiecutter's own Python, without torch. It never fails: if
+the machine cannot be examined, the project keeps the build that was chosen, and has no device.toml.
 """
 
 import sys
 from pathlib import Path
 
+TEMPLATE = "{{ template_folder() }}"
 PROJECT = Path.cwd()
 PACKAGE = "{{ cookiecutter.__package }}"
 SLUG = "{{ cookiecutter.project_slug }}"
@@ -22,31 +23,31 @@ def remove_empty_folders():
 
 
 def fit_to_machine():
-    """Write what this machine needs; returns the lines to tell the user."""
-    sys.dont_write_bytecode = True
-    sys.path.insert(0, str(PROJECT))
-    device = __import__(f"{PACKAGE}.device", fromlist=["detect"])
-    plan = __import__(f"{PACKAGE}.plan", fromlist=["make_plan"])
-    torch_build = __import__(f"{PACKAGE}.torch_build", fromlist=["write_torch_build"])
-    found = device.detect(BUILD)
-    planned = plan.make_plan(found, BUILD)
-    plan.write_device_toml(PROJECT, found, planned)
-    torch_build.write_torch_build(PROJECT, planned.index_url)
-    notes = [f"Note: {note}" for note in (*found.notes, *planned.notes)]
+    """Write what this machine needs; returns the lines to print."""
+    sys.dont_write_bytecode = True  # the template's folder is not ours to change
+    sys.path.insert(0, TEMPLATE)
+    from detection.detect import detect
+    from detection.plan import make_plan
+    from detection.write import write_device_toml, write_torch_build
+
+    found = detect(BUILD)
+    plan = make_plan(found, BUILD)
+    write_device_toml(PROJECT, found, plan, PACKAGE)
+    write_torch_build(PROJECT, plan.index_url)
     return [
         f"Found: {found.summary()}.",
-        f"torch build: {planned.torch_build}. Computes on: {planned.device}, {planned.precision}.",
-        *notes,
+        f"torch build: {plan.torch_build}. Computes on: {plan.device}, {plan.precision}.",
+        *(f"Note: {note}" for note in (*found.notes, *plan.notes)),
     ]
 
 
 def say(line):
-    """Print in ASCII: the terminal may know nothing else."""
+    """Print in ASCII, which every terminal can show."""
     print(line.encode("ascii", "backslashreplace").decode("ascii"))
 
 
 def main():
-    """All of it, and never an error: that would delete the project."""
+    """Do everything, and raise nothing: an error would make cookiecutter delete the project."""
     try:
         remove_empty_folders()
         lines = fit_to_machine()
@@ -60,7 +61,7 @@ def main():
         say("                 python -m pip install -e .")
         say("                 python train.py")
     except OSError:
-        pass  # nobody listens
+        pass  # the output is closed
 
 
 main()

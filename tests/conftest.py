@@ -37,11 +37,12 @@ for folder in (PROJECT, TEMPLATE / "templates"):
 
 
 class ByTask(LoadScopeScheduling):  # type: ignore[misc]
-    """Tests that share what was trained for them run in the same process; the others anywhere."""
+    """Tests that share what was made for them run in the same process; the others anywhere."""
 
     def _split_scope(self, nodeid: str) -> str:
-        if "test_faults.py" in nodeid:
-            return "faults"
+        for group in ("test_faults.py", "test_update.py", "test_types_are_right"):
+            if group in nodeid:
+                return group
         task = re.search(r"test_projects\.py::.*\[(\w+)", nodeid)
         return task[1] if task and task[1] in CHOICES["task"] else nodeid
 

@@ -18,8 +18,8 @@ from sklearn.preprocessing import StandardScaler
 # The same split as the project's, as arrays.
 EXPORT = """
 import numpy as np
-from my_torch_project.datasets import make_data
 from my_torch_project.hyperparameters import Hyperparameters
+from my_torch_project.loaders import make_data
 data = make_data(Hyperparameters())
 arrays = {}
 for name, part in (("train", data.train), ("part", data.PART)):

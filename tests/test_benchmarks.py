@@ -134,24 +134,44 @@ def test_the_time_to_a_quality_looks_at_the_best_so_far(tmp_path: Path) -> None:
     assert measures.best_so_far(rows, "val/r2") == [0.1, 0.4, 0.4, 0.5]
 
 
-def test_contenders_take_the_same_steps_and_one_that_fails_is_out(
-    render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_contenders_can_be_chosen_and_bare_always_takes_part(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    project = render(tmp_path)
-    data = projects.prepare(tmp_path, project, 0.02, ["tiny"])
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--contenders", "ours,ours bf16"])
+
+    chosen = {"bare", *command.parse().contenders}
+
+    assert plan.MATCHES["cnn"].only(chosen).contenders == ("bare", "ours", "ours bf16")
+    assert plan.MATCHES["table"].only(chosen).contenders == ("bare", "ours")
+
+
+def test_a_contender_that_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--contenders", "bare,theirs"])
+
+    with pytest.raises(SystemExit):
+        command.parse()
+
+
+@pytest.mark.parametrize(("name", "steps"), [("tiny", 10), ("table", 30)])
+def test_contenders_take_the_same_steps_and_one_that_fails_is_out(
+    name: str, steps: int, render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    match = plan.MATCHES[name]
+    project = render(tmp_path, task=match.task)
+    data = projects.prepare(tmp_path, project, 0.02, [name])
     broken = plan.Contender("broken", "no_such_module", "fails")
     monkeypatch.setitem(plan.CONTENDERS, "broken", broken)
-    match = dataclasses.replace(plan.MATCHES["tiny"], contenders=("bare", "broken", "ours"))
+    match = dataclasses.replace(match, contenders=("bare", "broken", "ours"))
 
     found = arena.compete(match, project, data, repeats=1)
 
     assert "no_such_module" in found["broken"]["error"]
     bare, ours = found["bare"], found["ours"]
     assert "error" not in bare and "error" not in ours, found
-    assert [item["steps"] for item in ours["rounds"]] == [10, 10]
-    assert [item["steps"] for item in bare["rounds"]] == [10, 10]
-    assert all(item["seconds"] > 0 for item in (*ours["rounds"], *bare["rounds"]))
-    assert 0 <= ours["quality"] <= 1 and 0 <= bare["quality"] <= 1
-    assert (bare["peak_mib"] is None) == (sys.platform == "win32")
+    for result in (bare, ours):
+        assert [item["steps"] for item in result["rounds"]] == [steps, steps]
+        assert all(item["seconds"] > 0 for item in result["rounds"])
+        assert result["quality"] <= 1
+        assert (result["peak_mib"] is None) == (sys.platform == "win32")
     (metrics,) = project.glob("runs/*/metrics.jsonl")  # it was the project's own loop
     assert len(metrics.read_text("utf-8").splitlines()) == 2

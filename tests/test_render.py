@@ -12,108 +12,71 @@ import pytest
 import yaml
 from conftest import CHOICES, TEMPLATE, Render
 
-# What users receive, whatever they answer ...
-COMMON = """
-    .editorconfig
-    .gitattributes
-    .gitignore
-    .pre-commit-config.yaml
-    .vscode/extensions.json
-    .vscode/settings.json
-    LICENSE
-    README.md
-    device.toml
-    pyproject.toml
-    requirements-torch.txt
-    train.py
-    PACKAGE/__init__.py
-    PACKAGE/__main__.py
-    PACKAGE/arguments.py
-    PACKAGE/batch_size.py
-    PACKAGE/build_choice.py
-    PACKAGE/capabilities.py
-    PACKAGE/checkpoint.py
-    PACKAGE/commands.py
-    PACKAGE/compiling.py
-    PACKAGE/console.py
-    PACKAGE/criterion.py
-    PACKAGE/datasets.py
-    PACKAGE/device.py
-    PACKAGE/distributed.py
-    PACKAGE/doctor.py
-    PACKAGE/errors.py
-    PACKAGE/evaluate.py
-    PACKAGE/faults.py
-    PACKAGE/figures.py
-    PACKAGE/find_lr.py
-    PACKAGE/gpus.py
-    PACKAGE/hyperparameters.py
-    PACKAGE/linux_files.py
-    PACKAGE/loaders.py
-    PACKAGE/locks.py
-    PACKAGE/losses.py
-    PACKAGE/machine.py
-    PACKAGE/memory.py
-    PACKAGE/models.py
-    PACKAGE/nvidia.py
-    PACKAGE/optimizer.py
-    PACKAGE/plan.py
-    PACKAGE/profiling.py
-    PACKAGE/report.html.jinja
-    PACKAGE/report.py
-    PACKAGE/runs.py
-    PACKAGE/runtime.py
-    PACKAGE/sampling.py
-    PACKAGE/saving.py
-    PACKAGE/settings.py
-    PACKAGE/signals.py
-    PACKAGE/sources.py
-    PACKAGE/storage.py
-    PACKAGE/stored_settings.py
-    PACKAGE/torch_build.py
-    PACKAGE/torch_checks.py
-    PACKAGE/train.py
-    PACKAGE/utils.py
-    PACKAGE/visualize.py
-    tests/conftest.py
-    tests/test_batch_size.py
-    tests/test_find_lr.py
-    tests/test_loaders.py
-    tests/test_memory.py
-    tests/test_settings.py
-    tests/test_steps.py
-    tests/test_task.py
-    tests/test_training.py
-    tests/test_visualize.py
-"""
+# What users receive, whatever they answer: folder -> its files ...
+COMMON = {
+    ".": """
+        .editorconfig .gitattributes .gitignore .pre-commit-config.yaml LICENSE README.md
+        device.toml pyproject.toml requirements-torch.txt train.py
+    """,
+    ".vscode": "extensions.json settings.json",
+    "PACKAGE": """
+        __init__.py __main__.py criterion.py hyperparameters.py loaders.py models.py optimizer.py
+        train.py utils.py visualize.py
+    """,
+    "PACKAGE/cli": """
+        __init__.py arguments.py doctor.py doctor_checks.py evaluate.py find_batch_size.py
+        find_lr.py main.py report.py train.py
+    """,
+    "PACKAGE/engine": """
+        __init__.py builds.py checkpoint.py data.py device.py distributed.py errors.py
+        evaluation.py files.py folders.py loading.py machine.py metric_log.py profiler.py run.py
+        run_directory.py seeding.py settings.py signals.py splits.py
+    """,
+    "PACKAGE/report": "__init__.py curves.py page.html.jinja page.py style.py",
+    "tests": """
+        conftest.py test_device.py test_doctor.py test_find_batch_size.py test_find_lr.py
+        test_layout.py test_loading.py test_report.py test_settings.py test_steps.py test_task.py
+        test_training.py
+    """,
+}
 # ... and what hangs on an answer. Questions that are not here change no file's name.
-BY_ANSWER = {
+BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
     "task": {
-        "image_classification": """
-            PACKAGE/batches.py PACKAGE/cache.py PACKAGE/class_folders.py PACKAGE/classes.py
-            PACKAGE/confusion.py PACKAGE/folders.py PACKAGE/images.py PACKAGE/mistakes.py
-            PACKAGE/normalized.py PACKAGE/panels.py PACKAGE/pretrained.py PACKAGE/zoo.py
-        """,
-        "semantic_segmentation": """
-            PACKAGE/cache.py PACKAGE/confusion.py PACKAGE/folders.py PACKAGE/images.py
-            PACKAGE/masks.py PACKAGE/normalized.py PACKAGE/pairs.py PACKAGE/panels.py
-            PACKAGE/pretrained.py PACKAGE/scenes.py PACKAGE/zoo.py
-        """,
-        "object_detection": """
-            PACKAGE/annotations.py PACKAGE/cache.py PACKAGE/folders.py PACKAGE/images.py
-            PACKAGE/matching.py PACKAGE/pairs.py PACKAGE/panels.py PACKAGE/pretrained.py
-            PACKAGE/scenes.py PACKAGE/scores.py PACKAGE/yolo.py PACKAGE/zoo.py
-        """,
-        "tabular_regression": """
-            PACKAGE/classes.py PACKAGE/confusion.py PACKAGE/mistakes.py PACKAGE/scores.py
-            PACKAGE/tables.py
-        """,
-        "text_classification": """
-            PACKAGE/class_folders.py PACKAGE/classes.py PACKAGE/confusion.py PACKAGE/folders.py
-            PACKAGE/mistakes.py PACKAGE/tables.py
-        """,
+        "image_classification": {
+            "PACKAGE/vision": """
+                __init__.py batches.py cache.py classifiers.py digits.py image_folder.py images.py
+                normalize.py pretrained.py
+            """,
+            "PACKAGE/report": "confusion.py mistakes.py panels.py",
+        },
+        "semantic_segmentation": {
+            "PACKAGE/vision": """
+                __init__.py cache.py images.py mask_folder.py masks.py normalize.py pairs.py
+                pretrained.py scenes.py segmenters.py
+            """,
+            "PACKAGE/report": "class_bars.py confusion.py panels.py",
+        },
+        "object_detection": {
+            "PACKAGE/vision": """
+                __init__.py annotations.py box_folder.py cache.py coco.py detectors.py images.py
+                matching.py metrics.py pairs.py pretrained.py scenes.py yolo.py
+            """,
+            "PACKAGE/report": "class_bars.py panels.py precision_recall.py",
+        },
+        "tabular_regression": {
+            "PACKAGE/tabular": "__init__.py columns.py embedded.py metrics.py splits.py tables.py",
+            "PACKAGE/report": "confusion.py mistakes.py tables.py",
+        },
+        "text_classification": {
+            "PACKAGE/text": "__init__.py names.py tables.py texts.py vocabulary.py",
+            "PACKAGE/report": "confusion.py mistakes.py tables.py",
+        },
     },
-    "ci": {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml", "none": ""},
+    "ci": {
+        "github": {".github/workflows": "ci.yml"},
+        "gitlab": {".": ".gitlab-ci.yml"},
+        "none": {},
+    },
 }
 
 PACKAGE = "my_torch_project"  # as the default name gives it
@@ -154,6 +117,14 @@ def files_of(project: Path) -> set[str]:
     return {path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file()}
 
 
+def paths_in(folders: dict[str, str]) -> list[str]:
+    return [
+        Path(folder.replace("PACKAGE", PACKAGE), name).as_posix()
+        for folder, names in folders.items()
+        for name in names.split()
+    ]
+
+
 def run(project: Path, *command: str) -> str:
     """What a failing command says; nothing if it succeeds."""
     outcome = subprocess.run(
@@ -168,14 +139,12 @@ def test_every_pair_of_answers_is_rendered() -> None:
 
 
 def test_exactly_these_files(rendered: Render, answers: dict[str, str]) -> None:
-    expected = COMMON.split()
+    expected = paths_in(COMMON)
     for question, files in BY_ANSWER.items():
         assert set(files) == set(CHOICES[question])
-        expected += files[answers[question]].split()
-    project = rendered(**answers)
+        expected += paths_in(files[answers[question]])
 
-    expected = [name.replace("PACKAGE", PACKAGE) for name in expected]
-    assert sorted(files_of(project)) == sorted(expected)
+    assert sorted(files_of(rendered(**answers))) == sorted(expected)
 
 
 def test_no_folder_is_empty(rendered: Render, answers: dict[str, str]) -> None:
@@ -248,17 +217,17 @@ def test_only_the_task_changes_the_python(rendered: Render, answers: dict[str, s
 
 @pytest.mark.parametrize("task", CHOICES["task"])
 def test_files_of_a_task_arrive_as_they_are(rendered: Render, task: str) -> None:
-    project = rendered(task=task)
+    project, templates = rendered(task=task), TEMPLATE / "templates"
+    shared = (templates / task / "shared.txt").read_text("utf-8").splitlines()
+    sources = {
+        path.relative_to(templates / task): path for path in templates.glob(f"{task}/**/*.py")
+    }
+    sources |= {Path(name): templates / "shared" / name for name in shared}
 
-    folder = TEMPLATE / "templates" / task
-    for source in folder.rglob("*.py"):
-        (copy,) = project.rglob(str(source.relative_to(folder)))
+    for name, source in sources.items():
+        folder = project if name.parent.name == "tests" else project / PACKAGE
         expected = source.read_text("utf-8").replace("{{ cookiecutter.__package }}", PACKAGE)
-        if source.name == "utils.py":  # more for the common file
-            assert expected.startswith("\n\n")
-            assert copy.read_text("utf-8").endswith(expected)
-        else:
-            assert copy.read_text("utf-8") == expected
+        assert (folder / name).read_text("utf-8") == expected
 
 
 @pytest.mark.parametrize("license_id", CHOICES["license"])

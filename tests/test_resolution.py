@@ -18,7 +18,8 @@ import pytest
 from conftest import CHOICES, PROJECT, Render
 from uv import find_uv_bin
 from wheels import Index, make_certificate, served, torch_index
-from worlds import load_modules
+
+from detection.write import write_torch_build
 
 ADDRESS = "https://download.pytorch.org"
 BUILDS = ["pypi", "cpu", "cu126", "cu130", "cu132", "rocm7.2", "xpu"]
@@ -76,8 +77,7 @@ def project(render: Render, server: str, tmp_path_factory: pytest.TempPathFactor
         answers = {"torch_build": build if offered else "pypi", "task": task}
         folder = render(tmp_path_factory.mktemp("resolved"), **answers)
         if not offered:
-            modules = load_modules(folder)
-            assert modules.torch_build.write_torch_build(folder, f"{ADDRESS}/whl/{build}")
+            assert write_torch_build(folder, f"{ADDRESS}/whl/{build}")
         for name in ("pyproject.toml", "requirements-torch.txt"):
             text = (folder / name).read_text("utf-8").replace(ADDRESS, server)
             (folder / name).write_text(text, "utf-8")

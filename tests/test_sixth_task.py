@@ -41,13 +41,14 @@ def offer_it(template: Path) -> None:
     path = template / "cookiecutter.json"
     questions = json.loads(path.read_text("utf-8"))
     questions["task"].append(TASK)
+    questions["_wings"][TASK] = "tabular"
     questions["__prompts__"]["task"][TASK] = f"{TASK} (a curve)"
     path.write_text(json.dumps(questions, indent=2), encoding="utf-8")
 
 
 @step("tests/test_render.py")
 def list_what_it_renders(template: Path) -> None:
-    added = f'"task": {{\n        "{TASK}": "",\n'
+    added = f'"task": {{\n        "{TASK}": {{"PACKAGE/tabular": "__init__.py"}},\n'
     replace(template / "tests/test_render.py", '"task": {\n', added)
 
 

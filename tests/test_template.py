@@ -1,5 +1,6 @@
 """The template's own files: legal on every system, and readable without knowing Jinja."""
 
+import ast
 import json
 import re
 import subprocess
@@ -7,13 +8,17 @@ import sys
 from pathlib import Path, PurePosixPath
 
 import pytest
-from conftest import CHOICES, PROJECT, QUESTIONS, TEMPLATE
+from conftest import CHOICES, PROJECT, QUESTIONS, TEMPLATE, Render
+from public_names import problems_of
 
+TASKS = CHOICES["task"]
+TEMPLATES = TEMPLATE / "templates"
+PACKAGE = PROJECT / "{{cookiecutter.__package}}"
+# Folder of the rendered package -> the function that names its slots; see torch_template_answers.
+SLOTS = {"{{cookiecutter.__wing}}": "wing", "report": "report"}
 INCLUDE = re.compile(r'{% include cookiecutter\.task ~ "/[a-z_/]+\.py" %}\n')
-# What a task may add to the end of the common file.
-MORE_UTILS = '{% include cookiecutter.task ~ "/utils.py" ignore missing %}\n'
-# The only answer in Python, and only outside the package, which imports relatively.
-PACKAGE_NAME = "{{ cookiecutter.__package }}"
+# The only answers in Python, and only outside the package, which imports relatively.
+ANSWERS = re.compile(r"{{ cookiecutter\.__(package|wing) }}")
 ILLEGAL_ON_WINDOWS = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ]$')
 
 
@@ -25,7 +30,23 @@ def tracked_files() -> list[PurePosixPath]:
 
 
 def python_of_projects() -> list[Path]:
-    return [path for root in (PROJECT, TEMPLATE / "templates") for path in root.rglob("*.py")]
+    return [path for root in (PROJECT, TEMPLATES) for path in root.rglob("*.py")]
+
+
+def slots_of(folder: str) -> list[Path]:
+    return [path for path in (PACKAGE / folder).iterdir() if path.name.startswith("{{")]
+
+
+def wing_of(task: str) -> str:
+    wings: dict[str, str] = json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))[
+        "_wings"
+    ]
+    return wings[task]
+
+
+def shared_with(task: str) -> list[str]:
+    """The files of templates/shared that a task gets."""
+    return (TEMPLATES / task / "shared.txt").read_text("utf-8").splitlines()
 
 
 def test_file_names_are_legal_on_windows() -> None:
@@ -45,23 +66,144 @@ def test_python_that_is_rendered_holds_no_jinja_but_includes(path: Path) -> None
     text = path.read_text("utf-8")
     if INCLUDE.fullmatch(text):
         return
-    if path == PROJECT / "{{cookiecutter.__package}}" / "utils.py":
-        text = text.removesuffix(MORE_UTILS)
     if path.parent.name == "tests" or path.parent == PROJECT:
-        text = text.replace(PACKAGE_NAME, "package")
+        text = ANSWERS.sub("answer", text)
 
     # An f-string with doubled braces would be rendered away without a word.
     assert not re.search(r"{{|{%|{#", text)
 
 
-@pytest.mark.parametrize("task", CHOICES["task"])
-def test_every_file_of_a_task_is_included_somewhere(task: str) -> None:
-    folder = TEMPLATE / "templates" / task
+@pytest.mark.parametrize("folder", SLOTS)
+def test_slots_are_numbered_and_include_the_file_of_their_number(folder: str) -> None:
+    kind = SLOTS[folder]
+    slots = {path.name: path.read_text("utf-8") for path in slots_of(folder)}
+
+    numbers = range(1, len(slots) + 1)
+    assert slots == {
+        f"{{{{{kind}_file({n})}}}}": f"{{% include {kind}_path({n}) %}}\n" for n in numbers
+    }
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_there_is_a_slot_for_every_file_of_a_task(task: str) -> None:
+    for folder, name in (("{{cookiecutter.__wing}}", wing_of(task)), ("report", "report")):
+        files = [path.name for path in (TEMPLATES / task / name).glob("*.py")]
+        files += [Path(line).name for line in shared_with(task) if line.startswith(f"{name}/")]
+        plain = {path.name for path in (PACKAGE / folder).glob("*.py")}
+
+        assert len(files) <= len(slots_of(folder))
+        assert len({*files, *plain}) == len(files) + len(plain), "two files with the same name"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_file_of_a_task_reaches_its_projects(task: str) -> None:
+    folder = TEMPLATES / task
     project = "\n".join(path.read_text("utf-8") for path in PROJECT.rglob("*.*") if path.is_file())
 
     for path in folder.rglob("*.*"):
         name = path.relative_to(folder).as_posix()
-        assert f'{{% include cookiecutter.task ~ "/{name}" ' in project
+        by_slot = re.fullmatch(rf"({wing_of(task)}|report)/\w+\.py", name)
+        by_name = f'{{% include cookiecutter.task ~ "/{name}" ' in project
+        assert by_slot or by_name or name == "shared.txt", name
+
+
+def test_shared_files_are_those_that_several_tasks_have() -> None:
+    users = [name for task in TASKS for name in shared_with(task)]
+    shared = TEMPLATES / "shared"
+
+    assert {path.relative_to(shared).as_posix() for path in shared.rglob("*.*")} == set(users)
+    assert [name for name in set(users) if users.count(name) < 2] == []
+    for task in TASKS:
+        assert all(name.startswith((f"{wing_of(task)}/", "report/")) for name in shared_with(task))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_file_of_a_wing_and_of_the_report_is_imported(rendered: Render, task: str) -> None:
+    package = rendered(task=task) / "my_torch_project"
+    modules = {
+        module
+        for name in (wing_of(task), "report")
+        for module in (Path(name, path.stem) for path in package.glob(f"{name}/*.py"))
+    }
+
+    assert {path for path in modules - imported_in(package) if path.name != "__init__"} == set()
+
+
+def test_every_file_of_the_engine_is_imported_in_some_task(rendered: Render) -> None:
+    packages = [rendered(task=task) / "my_torch_project" for task in TASKS]
+    modules = {Path("engine", path.stem) for path in packages[0].glob("engine/*.py")}
+    imported = set.union(*map(imported_in, packages))
+
+    assert {path for path in modules - imported if path.name != "__init__"} == set()
+
+
+def imported_in(package: Path) -> set[Path]:
+    """The modules of a package that its modules import, and other paths, which do not exist."""
+    found = set[Path]()
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = path.parents[node.level - 1].relative_to(package)
+                module = base.joinpath(*(node.module or "").split("."))
+                found |= {module, *(module / alias.name for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_projects_use_only_what_other_packages_make_public(rendered: Render, task: str) -> None:
+    assert problems_of(rendered(task=task) / "my_torch_project") == []
+
+
+def test_detection_uses_only_what_other_packages_make_public() -> None:
+    assert problems_of(TEMPLATE / "detection") == []
+
+
+PLANTED = {
+    "import torch._dynamo": "_dynamo is private",
+    "from torch._dynamo import config": "_dynamo is private",
+    "from torch.optim.adam import _single": "_single is private",
+    "model._modules.clear()": "_modules is private",
+    "self._parameters.clear()": "_parameters is private",
+    "getattr(model, '_modules')": "_modules is private",
+    "import importlib; importlib.import_module('torch._dynamo')": "_dynamo is private",
+    "import torch; torch.save = print": "torch.save is replaced",
+    "import torch; torch.nn.Linear.forward = print": "torch.nn.Linear.forward is replaced",
+    "import torch; del torch.save": "torch.save is replaced",
+    "from torch import nn; setattr(nn.Linear, 'forward', 1)": "nn.Linear.forward is replaced",
+    "import sys; sys.modules['scipy'] = None": "sys.modules is changed",
+    "import sys; del sys.modules['scipy']": "sys.modules is changed",
+    "import sys; sys.modules.pop('scipy')": "sys.modules is changed",
+    "import ctypes; ctypes.CDLL(None)": "the C library is called",
+    "import ctypes; ctypes.CDLL('libc.so.6')": "the C library is called",
+}
+HARMLESS = """
+import sys
+import torch
+from . import _own
+from ._own import _name
+_known = 1
+class Thing:
+    def __init__(self):
+        self._mine = _own._known
+        self.__class__.__name__
+def use(thing):
+    sys.excepthook = sys.unraisablehook = print
+    torch.backends.cudnn.benchmark = True
+    return thing._mine, thing._asdict(), sys.modules['torch'], thing.attribute
+"""
+
+
+@pytest.mark.parametrize("code", PLANTED)
+def test_code_that_reaches_into_another_package_is_found(code: str, tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(f"\n{code}\n", encoding="utf-8")
+
+    assert problems_of(tmp_path) == [f"{tmp_path.name}/module.py:2: {PLANTED[code]}"]
+
+
+def test_a_packages_own_names_and_documented_hooks_are_not_refused(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(HARMLESS, encoding="utf-8")
+
+    assert problems_of(tmp_path) == []
 
 
 def test_every_question_and_choice_has_words() -> None:
@@ -78,7 +220,7 @@ def test_there_is_one_template_folder() -> None:
 
 
 def test_the_licenses_are_those_of_the_question() -> None:
-    texts = (TEMPLATE / "templates" / "licenses").glob("*.txt")
+    texts = (TEMPLATES / "licenses").glob("*.txt")
 
     assert {path.stem for path in texts} == set(CHOICES["license"])
 

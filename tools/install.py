@@ -4,7 +4,6 @@ A second call finds its mark and does nothing. torch comes from the index that f
 and from the package registry when that index cannot be reached. Standard library only.
 """
 
-import importlib
 import importlib.util
 import os
 import re
@@ -17,7 +16,6 @@ from pathlib import Path
 
 TEMPLATE = Path(__file__).resolve().parent.parent
 PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
-PACKAGE = PROJECT / "{{cookiecutter.__package}}"
 ENVIRONMENT = TEMPLATE / ".venv"
 MARK = ENVIRONMENT / "installed.txt"
 OLDEST_PYTHON = (3, 11)
@@ -92,17 +90,12 @@ def install_torch(wanted: list[str]) -> None:
 
 
 def torch_index() -> str | None:
-    """Where the torch builds for this machine are; None for the registry. device.py knows."""
-    name = "package"  # the folder's own name is one that only cookiecutter can read
-    spec = importlib.util.spec_from_file_location(
-        name, PACKAGE / "__init__.py", submodule_search_locations=[str(PACKAGE)]
-    )
-    assert spec is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    sys.dont_write_bytecode = True  # a cache in the template would be rendered into projects
-    device, plan = (importlib.import_module(f"{name}.{part}") for part in ("device", "plan"))
-    index: str | None = plan.make_plan(device.detect()).index_url
-    return index
+    """Where the torch builds for this machine are; None for the registry."""
+    sys.path.insert(0, str(TEMPLATE))
+    from detection.detect import detect
+    from detection.plan import make_plan
+
+    return make_plan(detect()).index_url
 
 
 def is_reachable(address: str) -> bool:

@@ -1,17 +1,15 @@
-"""Step 4, the criterion: what the network is trained for, and the metrics by which it is judged."""
+"""Step 4, the criterion: the loss of a batch, and the metrics of an evaluation."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional as F
 
 from .hyperparameters import Hyperparameters
+from .loaders import Batch, DataInfo
 
-if TYPE_CHECKING:  # a second at start, for which the first step need not wait
+if TYPE_CHECKING:  # importing torchmetrics takes a second, which the first step need not wait for
     from torchmetrics import MetricCollection
-
-Batch = tuple[Tensor, Tensor]
-"""Images (N, C, H, W) and classes: numbers (N,), or probabilities (N, classes) when mixed."""
 
 
 class Criterion:
@@ -19,41 +17,31 @@ class Criterion:
 
     LOWER_IS_BETTER = frozenset({"loss"})
 
-    def __init__(self, settings: Hyperparameters, facts: dict[str, Any]) -> None:
-        self.label_smoothing = settings.label_smoothing
-        self.num_classes = len(facts["classes"])
+    def __init__(self, hparams: Hyperparameters, info: DataInfo) -> None:
+        self.label_smoothing = hparams.label_smoothing
+        self.num_classes = len(info.classes)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The mean loss of a training batch, a scalar."""
         images, classes = batch
-        return functional.cross_entropy(
-            model(images), classes, label_smoothing=self.label_smoothing
-        )
+        return F.cross_entropy(model(images), classes, label_smoothing=self.label_smoothing)
 
     def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """What the metrics and figures need of each sample of a batch: (N, ...) each.
-
-        "loss" is always there; what does not begin with "_" is kept for the figures.
-        """
+        """The logits, target and loss (without label smoothing) of each sample: (N, ...) each."""
         images, classes = batch
         logits = model(images).float()
-        loss = functional.cross_entropy(logits, classes, reduction="none")
+        loss = F.cross_entropy(logits, classes, reduction="none")
         return {"logits": logits, "target": classes, "loss": loss}
 
     def metrics(self) -> "MetricCollection":
-        """Fresh metrics."""
+        """New metrics for an evaluation."""
         from torchmetrics import MetricCollection
         from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-        return MetricCollection(
-            {
-                "accuracy": MulticlassAccuracy(
-                    self.num_classes, average="micro", validate_args=False
-                ),
-                "f1": MulticlassF1Score(self.num_classes, average="macro", validate_args=False),
-            }
-        )
+        accuracy = MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)
+        f1 = MulticlassF1Score(self.num_classes, average="macro", validate_args=False)
+        return MetricCollection({"accuracy": accuracy, "f1": f1})
 
     def update(self, metrics: "MetricCollection", outputs: dict[str, Tensor]) -> None:
-        """Add what ``evaluate`` returned to the metrics."""
+        """Add the outputs of ``evaluate`` for a batch."""
         metrics.update(outputs["logits"], outputs["target"])

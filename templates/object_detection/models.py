@@ -1,146 +1,121 @@
 """Step 3, define and load models: a small detector without anchors, and torchvision's by name."""
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 from torchvision.ops import Conv2dNormActivation, batched_nms
 
-from .criterion import map_losses
+from .criterion import heatmap_losses
 from .hyperparameters import Hyperparameters
-from .pretrained import Detection, Losses, Target, torchvision_detector
+from .loaders import DataInfo, Target
 from .utils import clip_boxes
+from .vision.detectors import build_detector
 
-STRIDE = 4  # pixels of an image for each cell of the maps
-NUM_STAGES = 4  # each halves the image once more, after the stem has halved it
+STRIDE = 4  # pixels of the image per cell of the heatmaps
+NUM_STAGES = 4  # of the backbone; each halves the resolution, after the stem has halved it
+
+Losses = dict[str, Tensor]
+Detection = dict[str, Tensor]
+"""boxes (k, 4), scores (k,) and labels (k,) of an image."""
 
 
 class SmallDetector(nn.Module):
-    """Says of every cell of a map of what class an object's middle is there, and how far its sides.
+    """Predicts heatmaps of the centers of objects, and in each cell the distances to the sides.
 
-    As in "Objects as Points" (Zhou et al. 2019, https://arxiv.org/abs/1904.07850), but the cells
-    around a middle learn the box too, as in TTFNet (Liu et al. 2020,
-    https://arxiv.org/abs/1909.00700). It has 0.7 million parameters at ``width`` 32.
+    As in "Objects as Points" (Zhou et al. 2019, https://arxiv.org/abs/1904.07850); as in TTFNet
+    (Liu et al. 2020, https://arxiv.org/abs/1909.00700), the cells around a center learn the box
+    too. Images must not be larger than ``info.image_size``.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self,
-        settings: Hyperparameters,
-        *,
-        num_classes: int,
-        image_size: int,
-        mean: list[float],
-        std: list[float],
-    ) -> None:
+    def __init__(self, hparams: Hyperparameters, info: DataInfo) -> None:
         super().__init__()
-        self.settings = settings
-        step = STRIDE * 2 ** (NUM_STAGES - 1)
-        self.side = step * math.ceil(image_size / step)
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
-        self.maps = Maps(num_classes=num_classes, width=settings.width)
+        assert info.image_size is not None
+        self.hparams = hparams
+        smallest = STRIDE * 2 ** (NUM_STAGES - 1)
+        self.side = smallest * math.ceil(info.image_size / smallest)
+        self.register_buffer("mean", torch.tensor(info.mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(info.std).view(-1, 1, 1))
+        self.network = HeatmapNetwork(num_classes=len(info.classes), width=hparams.width)
 
     @property
-    def compiled_part(self) -> nn.Module:
-        """What --compile compiles: around it shapes differ from batch to batch."""
-        return self.maps
+    def compile_target(self) -> nn.Module:
+        """The submodule that --compile compiles; the shapes around it change with each batch."""
+        return self.network
 
     def forward(
         self, images: list[Tensor], targets: list[Target] | None = None
     ) -> Losses | list[Detection] | tuple[Losses, list[Detection]]:
-        """Losses of each image (N,) in training, else detections, with losses if there are targets.
+        """In training mode the losses of each image (N,), else detections, after losses if targets.
 
         Args:
-            images: (3, H, W) each, uint8 or float in [0, 1], not larger than the image size.
-            targets: of each image boxes (k, 4) in its pixels, and labels (k,).
+            images: (3, H, W) each, uint8 or float in [0, 1].
+            targets: boxes (k, 4) in pixels and labels (k,) of each image.
         """
-        logits, sides = self.maps(self.canvas(images))
-        logits, boxes = logits.float(), sides_to_boxes(sides.float())
-        inside = self.cells_inside(images)
+        logits, distances = self.network(self.normalize(images))
+        logits, boxes = logits.float(), to_boxes(distances.float())
+        is_inside = self.cells_inside(images)
         losses: Losses = {}
         if targets is not None:
-            losses = map_losses(logits, boxes, inside, targets, STRIDE)
-            losses["boxes"] *= self.settings.box_weight
+            losses = heatmap_losses(logits, boxes, is_inside, targets, STRIDE)
+            losses["boxes"] *= self.hparams.box_weight
         if self.training:
             return losses
-        detections = self.detect(logits.sigmoid() * inside.unsqueeze(1), boxes, images)
+        detections = self.detect(logits.sigmoid() * is_inside.unsqueeze(1), boxes, images)
         return detections if targets is None else (losses, detections)
 
-    def canvas(self, images: list[Tensor]) -> Tensor:
-        """Normalised images (N, 3, side, side), 0 where they do not reach.
+    def normalize(self, images: list[Tensor]) -> Tensor:
+        """Normalized images, padded with 0 to (N, 3, side, side) whatever the largest one is.
 
-        Its size does not depend on the other images of a batch, and so the results do not either.
+        So the results for an image do not depend on the other images of its batch.
         """
         canvas = self.mean.new_zeros(len(images), 3, self.side, self.side)
-        for place, image in zip(canvas, images, strict=True):
+        for padded, image in zip(canvas, images, strict=True):
             height, width = image.shape[1:]
-            floats = image if image.is_floating_point() else image / 255
-            place[:, :height, :width] = (floats - self.mean) / self.std
+            pixels = image if image.is_floating_point() else image / 255
+            padded[:, :height, :width] = (pixels - self.mean) / self.std
         return canvas
 
     def cells_inside(self, images: list[Tensor]) -> Tensor:
-        """(N, h, w): whether some of a cell is inside the image."""
+        """(N, h, w): whether a cell is at least partly inside the image."""
         starts = torch.arange(0, self.side, STRIDE, device=self.mean.device)
         sizes = torch.tensor([image.shape[1:] for image in images])
-        sizes = sizes.to(starts.device, non_blocking=True)  # without waiting for the device
+        sizes = sizes.to(starts.device, non_blocking=True)
         rows, columns = (starts < sizes[:, axis, None] for axis in (0, 1))
         return rows[:, :, None] & columns[:, None, :]
 
     def detect(self, scores: Tensor, boxes: Tensor, images: list[Tensor]) -> list[Detection]:
-        """The highest peaks of the maps (N, classes, h, w), with their boxes from (N, h, w, 4)."""
+        """The peaks of the heatmaps (N, classes, h, w), with their boxes from (N, h, w, 4)."""
         peaks = scores * (max_pool2d(scores, 3, stride=1, padding=1) == scores)
-        count = min(4 * self.settings.max_detections, peaks[0].numel())
-        best, places = peaks.flatten(1).topk(count)
-        labels, cells = places // boxes[0, ..., 0].numel(), places % boxes[0, ..., 0].numel()
+        num_cells = boxes[0, ..., 0].numel()
+        count = min(4 * self.hparams.max_detections, peaks[0].numel())
+        best, positions = peaks.flatten(1).topk(count)
+        labels, cells = positions // num_cells, positions % num_cells
         chosen = boxes.flatten(1, 2).gather(1, cells.unsqueeze(2).expand(-1, -1, 4))
-        return [
-            self._select(chosen[n], best[n], labels[n], image.shape[1:])
-            for n, image in enumerate(images)
-        ]
-
-    def _select(
-        self, boxes: Tensor, scores: Tensor, labels: Tensor, size: Sequence[int]
-    ) -> Detection:
-        """Those with enough score, one for each object."""
-        enough = scores > self.settings.score_threshold
-        boxes, scores, labels = clip_boxes(boxes[enough], *size), scores[enough], labels[enough]
-        kept = batched_nms(boxes, scores, labels, self.settings.nms_iou)
-        kept = kept[: self.settings.max_detections]
-        return {"boxes": boxes[kept], "scores": scores[kept], "labels": labels[kept]}
+        detections = []
+        for n, image in enumerate(images):
+            is_high = best[n] > self.hparams.score_threshold
+            found, scored, classes = chosen[n][is_high], best[n][is_high], labels[n][is_high]
+            found = clip_boxes(found, *image.shape[1:])
+            kept = batched_nms(found, scored, classes, self.hparams.nms_iou)
+            kept = kept[: self.hparams.max_detections]
+            item = {"boxes": found[kept], "scores": scored[kept], "labels": classes[kept]}
+            detections.append(item)
+        return detections
 
 
-class Maps(nn.Module):
-    """The convolutions of the detector."""
+class HeatmapNetwork(nn.Module):
+    """A backbone with a feature pyramid (Lin et al. 2017, https://arxiv.org/abs/1612.03144).
 
-    def __init__(self, *, num_classes: int, width: int) -> None:
-        super().__init__()
-        self.backbone = Backbone(width)
-        self.middles = nn.Conv2d(2 * width, num_classes, 1)
-        self.sides = nn.Conv2d(2 * width, 4, 1)
-        nn.init.normal_(self.middles.weight, std=0.01)
-        nn.init.constant_(self.middles.get_parameter("bias"), -math.log(99))  # 1% sure at first
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (N, 3, H, W) to logits (N, classes, h, w) and sides (N, 4, h, w)."""
-        features = self.backbone(images)
-        return self.middles(features), self.sides(features)
-
-
-class Backbone(nn.Module):
-    """Features (N, 2 * width, H / 4, W / 4) that know their surroundings.
-
-    Each stage halves the image; then, from the deepest up, each is added to the one before (feature
-    pyramid, Lin et al. 2017, https://arxiv.org/abs/1612.03144).
+    It has 0.7 million parameters at width 32.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, *, num_classes: int, width: int) -> None:
         super().__init__()
         channels = [width, 2 * width, 4 * width, 4 * width, 4 * width]
         self.stem = Conv2dNormActivation(3, width, stride=2)
@@ -152,48 +127,55 @@ class Backbone(nn.Module):
         )
         self.laterals = nn.ModuleList(nn.Conv2d(c, 2 * width, 1) for c in channels[1:])
         self.last = Conv2dNormActivation(2 * width, 2 * width)
+        self.centers = nn.Conv2d(2 * width, num_classes, 1)
+        self.distances = nn.Conv2d(2 * width, 4, 1)
+        nn.init.normal_(self.centers.weight, std=0.01)
+        nn.init.constant_(self.centers.get_parameter("bias"), -math.log(99))  # a score of 1%
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) to features."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (N, 3, H, W) to logits (N, classes, h, w) and distances (N, 4, h, w)."""
         features, levels = self.stem(images), []
         for stage, lateral in zip(self.stages, self.laterals, strict=True):
             features = stage(features)
             levels.append(lateral(features))
-        together = levels.pop()
+        pyramid = levels.pop()
         while levels:
-            together = interpolate(together, scale_factor=2) + levels.pop()
-        last: Tensor = self.last(together)
-        return last
+            pyramid = interpolate(pyramid, scale_factor=2) + levels.pop()
+        features = self.last(pyramid)
+        return self.centers(features), self.distances(features)
 
 
-def sides_to_boxes(sides: Tensor) -> Tensor:
-    """Boxes (N, h, w, 4) in pixels, with sides exp(``sides``) cells away from each cell's middle.
+def to_boxes(distances: Tensor) -> Tensor:
+    """Boxes (N, h, w, 4) in pixels.
 
     Args:
-        sides: (N, 4, h, w), to the left, top, right and bottom.
+        distances: (N, 4, h, w), from the center of each cell to the left, top, right and bottom
+            side, as logarithms of numbers of cells.
     """
     rows, columns = (
-        STRIDE * (torch.arange(length, device=sides.device) + 0.5) for length in sides.shape[2:]
+        STRIDE * (torch.arange(length, device=distances.device) + 0.5)
+        for length in distances.shape[2:]
     )
     y, x = torch.meshgrid(rows, columns, indexing="ij")
-    left, top, right, bottom = (STRIDE * sides.clamp(max=8).exp()).unbind(1)
+    left, top, right, bottom = (STRIDE * distances.clamp(max=8).exp()).unbind(1)
     return torch.stack([x - left, y - top, x + right, y + bottom], dim=3)
 
 
-def make_model(
-    settings: Hyperparameters, facts: dict[str, Any], *, initialize: bool = True
-) -> nn.Module:
-    """The model for data of which ``facts`` are known.
+def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = True) -> nn.Module:
+    """The model, which is called like ``SmallDetector``.
 
-    ``initialize=False`` leaves out the pretrained weights, for a model that a checkpoint will fill.
+    ``initialize=False`` loads no pretrained weights, for a model that a checkpoint will fill.
     """
-    num_classes, image_size = len(facts["classes"]), facts["image_size"]
-    if settings.model != "small":
-        return torchvision_detector(settings, num_classes, image_size, initialize)
-    return SmallDetector(
-        settings,
-        num_classes=num_classes,
-        image_size=image_size,
-        mean=facts["mean"],
-        std=facts["std"],
+    if hparams.model == "small":
+        return SmallDetector(hparams, info)
+    return build_detector(
+        hparams.model,
+        num_classes=len(info.classes),
+        image_size=info.image_size,
+        score_threshold=hparams.score_threshold,
+        nms_iou=hparams.nms_iou,
+        max_detections=hparams.max_detections,
+        pretrained=hparams.pretrained,
+        freeze_backbone=hparams.freeze_backbone,
+        initialize=initialize,
     )

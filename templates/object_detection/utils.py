@@ -1,62 +1,40 @@
+"""Step 3-1, helpers that belong to no single step: boxes (N, 4), x1, y1, x2, y2 in pixels.
+
+box_iou: intersection over union, from 0 to 1. The others, from -1 to 1, also say how far apart
+boxes are that do not overlap: generalized (https://arxiv.org/abs/1902.09630), distance and complete
+(https://arxiv.org/abs/1911.08287). All compare each of (N, 4) with each of (M, 4): (N, M).
+"""
+
+from torch import Tensor
+from torchvision import ops
+from torchvision.ops import box_iou, complete_box_iou, distance_box_iou, generalized_box_iou
+
+__all__ = [
+    "box_iou",
+    "clip_boxes",
+    "complete_box_iou",
+    "convert_boxes",
+    "distance_box_iou",
+    "generalized_box_iou",
+    "pad_rows",
+]
 
 
-# Boxes: (N, 4), x1, y1, x2, y2 in pixels unless a name says otherwise.
-
-
-def box_iou(first: "torch.Tensor", second: "torch.Tensor") -> "torch.Tensor":
-    """Intersection over union of every box (N, 4) with every other (M, 4): (N, M), 0 to 1."""
-    from torchvision import ops
-
-    iou: torch.Tensor = ops.box_iou(first, second)
-    return iou
-
-
-def generalized_box_iou(first: "torch.Tensor", second: "torch.Tensor") -> "torch.Tensor":
-    """GIoU, -1 to 1: IoU less the empty share of the box around both; (N, 4), (M, 4) to (N, M).
-
-    It also says how far boxes are apart that do not touch (Rezatofighi et al. 2019,
-    https://arxiv.org/abs/1902.09630).
-    """
-    from torchvision import ops
-
-    iou: torch.Tensor = ops.generalized_box_iou(first, second)
-    return iou
-
-
-def distance_box_iou(first: "torch.Tensor", second: "torch.Tensor") -> "torch.Tensor":
-    """DIoU, -1 to 1: IoU less the squared distance of the centres; (N, 4), (M, 4) to (N, M).
-
-    The distance is in diagonals of the box around both (Zheng et al. 2020,
-    https://arxiv.org/abs/1911.08287).
-    """
-    from torchvision import ops
-
-    iou: torch.Tensor = ops.distance_box_iou(first, second)
-    return iou
-
-
-def complete_box_iou(first: "torch.Tensor", second: "torch.Tensor") -> "torch.Tensor":
-    """CIoU: DIoU less a term for unlike aspect ratios; (N, 4), (M, 4) to (N, M).
-
-    From the same paper as DIoU.
-    """
-    from torchvision import ops
-
-    iou: torch.Tensor = ops.complete_box_iou(first, second)
-    return iou
-
-
-def convert_boxes(boxes: "torch.Tensor", source: str, target: str) -> "torch.Tensor":
-    """Boxes (N, 4) from one of the formats xyxy, xywh (corner) and cxcywh (centre) to another."""
-    from torchvision import ops
-
-    converted: torch.Tensor = ops.box_convert(boxes, in_fmt=source, out_fmt=target)
+def convert_boxes(boxes: Tensor, source: str, target: str) -> Tensor:
+    """Boxes from one format to another: xyxy, xywh (x1, y1, width, height) or cxcywh (center)."""
+    converted: Tensor = ops.box_convert(boxes, in_fmt=source, out_fmt=target)
     return converted
 
 
-def clip_boxes(boxes: "torch.Tensor", height: int, width: int) -> "torch.Tensor":
-    """Boxes (N, 4) without what reaches beyond an image of ``height`` × ``width`` pixels."""
-    from torchvision import ops
-
-    clipped: torch.Tensor = ops.clip_boxes_to_image(boxes, (height, width))
+def clip_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
+    """The boxes without what reaches beyond an image of ``height`` × ``width`` pixels."""
+    clipped: Tensor = ops.clip_boxes_to_image(boxes, (height, width))
     return clipped
+
+
+def pad_rows(tensors: list[Tensor], length: int, value: int = 0) -> Tensor:
+    """(N, length, ...) from N tensors with at most ``length`` rows each, filled with ``value``."""
+    padded = tensors[0].new_full((len(tensors), length, *tensors[0].shape[1:]), value)
+    for row, tensor in zip(padded, tensors, strict=True):
+        row[: len(tensor)] = tensor
+    return padded

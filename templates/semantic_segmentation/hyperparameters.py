@@ -1,60 +1,86 @@
-"""Step 1, set hyperparameters: what you change first when you train to label every pixel."""
+"""Step 1, set hyperparameters: every number that decides the result of a training."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from .errors import UserError
-from .settings import CommonHyperparameters, Count, Positive, PositiveOrZero, Range
+from annotated_types import Interval
+
+from .engine.errors import UserError
+from .engine.settings import Count, CountOrZero, NonNegativeFloat, PositiveFloat
 
 
 @dataclass(frozen=True)
-class Hyperparameters(CommonHyperparameters):
-    """Every number that decides the result. What all tasks share stands in settings.py."""
+class Hyperparameters:
+    """Each one is a flag: ``python train.py --batch-size 16``."""
 
+    # Data
     data: Path | None = None
     """Folder with images/ and masks/, with or without train/, val/ and test/.
-    None: scenes of handwritten digits, which are made when they are needed."""
-    image_size: Annotated[int, Range(16, 4096)] | None = None
-    """Height and width in pixels. None: for unet 64 (the scenes) or 256 (your own); for models of
-    torchvision what they were made for."""
-    cache: bool = True
-    """Keep decoded images on the disk (.cache/images), where later epochs read them much faster."""
-    cache_gib: Positive = 10.0
-    """Most gigabytes (GiB) that they may take; what does not fit is decoded in every epoch."""
+    None: scenes made of handwritten digits."""
+    image_size: Annotated[int, Interval(ge=16, le=4096)] | None = None
+    """Height and width in pixels. None: the size that the model was made for; for unet 64 (the
+    scenes) or 256 (your own images)."""
+    cache_gib: NonNegativeFloat = 10.0
+    """Disk space in GiB for decoded images (.cache/images), which later epochs read much faster;
+    0: no cache."""
     augment: Literal["auto", "none", "shift", "crop", "strong"] = "auto"
-    """Random changes of training images: shift moves them a little, crop zooms, moves and mirrors,
-    strong also changes colours. auto: shift for the scenes, crop for your own."""
+    """Random changes of training images: shift moves them a little; crop zooms, moves and mirrors;
+    strong also changes colors. auto: shift for the scenes, crop for your own images."""
+    val_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
+    """Share of the samples for validation, if the data has no validation set."""
+    test_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
+    """Share of the samples for the test, if the data has no test set."""
+    split_seed: CountOrZero = 0
+    """Seed of that split. Keep it when you change --seed, so that the test set stays unseen."""
 
+    # Model
     model: str = "unet"
     """unet (small), or any segmentation model of torchvision: deeplabv3_resnet50, ..."""
     pretrained: bool = False
-    """Start from torchvision's weights (COCO) with new last layers."""
+    """Start from torchvision's weights (COCO), with new last layers."""
     freeze_backbone: bool = False
-    """Train only what comes after the backbone."""
-    width: Annotated[int, Range(4, 1024)] = 24
-    """Channels of the first level of the unet; deeper levels have up to four times as many."""
+    """Train only the layers after the backbone."""
+    width: Annotated[int, Interval(ge=4, le=1024)] = 24
+    """Channels of the first level of the unet. Deeper levels have up to four times as many."""
 
-    dice_weight: PositiveOrZero = 2.0
-    """Weight of the Dice loss beside the cross-entropy; 0 leaves it out."""
-    aux_weight: PositiveOrZero = 0.4
-    """Weight of the loss of the side branch that torchvision's fcn and deeplabv3 have."""
-    monitor: Literal["miou", "pixel_accuracy", "loss"] = "miou"
-    """Validation metric by which the best epoch is chosen."""
+    # Loss
+    dice_weight: NonNegativeFloat = 2.0
+    """Weight of the Dice loss, which is added to the cross-entropy. 0: no Dice loss."""
+    aux_weight: NonNegativeFloat = 0.4
+    """Weight of the loss of the auxiliary classifier that torchvision's fcn and deeplabv3 have."""
 
+    # Optimizer and schedule
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """Optimizer; sgd uses Nesterov momentum."""
+    learning_rate: PositiveFloat = 5e-3
+    """Highest learning rate of the schedule."""
+    weight_decay: NonNegativeFloat = 0.05
+    """Weight decay; norms and biases have none."""
+    momentum: Annotated[float, Interval(ge=0, le=0.999)] = 0.9
+    """Momentum of sgd."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Learning rate after the warm-up: a cosine down to zero, or constant."""
+    warmup_fraction: Annotated[float, Interval(ge=0, le=0.9)] = 0.25
+    """Share of all steps in which the learning rate rises from near zero."""
+    clip_norm: NonNegativeFloat = 1.0
+    """Longest gradient: longer ones are scaled down to it; 0: no clipping."""
+    ema_decay: Annotated[float, Interval(ge=0, le=0.99999)] = 0.0
+    """Decay of the moving average of the weights, which is then evaluated; 0: no average."""
+
+    # Training
+    seed: CountOrZero = 0
+    """Seed of the weights, the order of the samples, augmentation and dropout."""
     epochs: Count = 4
     """Number of passes over the training samples."""
     batch_size: Count = 8
-    """Samples per optimizer step, over all processes and accumulation steps together."""
-    eval_batch_size: Count = 32
-    """Samples per batch in validation and test; it has no influence on the result."""
-    learning_rate: Positive = 5e-3
-    """Highest learning rate of the schedule."""
-    warmup_fraction: Annotated[float, Range(0, 0.9)] = 0.25
-    """Part of all steps in which the learning rate rises from near zero."""
+    """Samples per optimizer step, over all processes and micro-batches together."""
+    monitor: Literal["miou", "pixel_accuracy", "loss"] = "miou"
+    """Validation metric by which the best epoch is chosen."""
+    patience: CountOrZero = 0
+    """Stop after this many epochs without a better one; 0: never."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.model == "unet" and (self.pretrained or self.freeze_backbone):
             raise UserError(
                 "The model unet has no pretrained weights. Choose one of torchvision's with "
@@ -62,11 +88,6 @@ class Hyperparameters(CommonHyperparameters):
             )
         if self.freeze_backbone and not self.pretrained:
             raise UserError(
-                "--freeze-backbone keeps the weights as they are, so it needs trained ones. "
+                "--freeze-backbone keeps the weights as they are, so it needs pretrained ones. "
                 "Add --pretrained."
-            )
-        if self.model.startswith("deeplabv3_") and self.batch_size < 2 * self.accumulation_steps:
-            raise UserError(
-                f"{self.model} has a batch norm that needs two images at a time. "
-                f"Type --batch-size {2 * self.accumulation_steps} or more."
             )

@@ -1,80 +1,73 @@
 """Step 3, define and load models: a small U-Net, and torchvision's segmentation models by name."""
 
 from itertools import pairwise
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torchvision.ops import Conv2dNormActivation
 
 from .hyperparameters import Hyperparameters
-from .normalized import Normalized
-from .pretrained import torchvision_model
+from .loaders import DataInfo
+from .vision.normalize import Normalized
+from .vision.segmenters import build_segmenter
 
-DEPTHS = (1, 2, 4, 4)  # of the levels, in widths; each has images half as large as the one above
+WIDTH_FACTORS = (1, 2, 4, 4)  # channels of each level; a level is half as large as the one above
 
 
 class UNet(nn.Module):
-    """Down through levels that are half as large and mostly deeper, and up again.
+    """A U-Net that adds the features of the way down to those of the way up.
 
-    On the way up each level's features from the way down are added (Ronneberger et al. 2015,
-    https://arxiv.org/abs/1505.04597, and as sums Chaurasia and Culurciello 2017,
-    https://arxiv.org/abs/1707.03718). Already the first level halves the image: most of the time
-    would otherwise go into its full size. It takes images of any size from 16 × 16 pixels; with
-    ``width`` 24 it has 0.5 million parameters.
+    Ronneberger et al. 2015 (https://arxiv.org/abs/1505.04597), with the sums of Chaurasia and
+    Culurciello 2017 (https://arxiv.org/abs/1707.03718). To save time, the first level has half the
+    size of the image. Images of any size from 16 × 16 pixels; 0.5 million parameters at width 24.
     """
 
     def __init__(self, *, num_classes: int, width: int) -> None:
         super().__init__()
-        channels = [depth * width for depth in DEPTHS]
-        self.top = nn.Sequential(
+        channels = [factor * width for factor in WIDTH_FACTORS]
+        self.stem = nn.Sequential(
             Conv2dNormActivation(3, width, stride=2), Conv2dNormActivation(width, width)
         )
         self.down = nn.ModuleList(
-            nn.Sequential(nn.MaxPool2d(2), block(above, below))
+            nn.Sequential(
+                nn.MaxPool2d(2),
+                Conv2dNormActivation(above, below),
+                Conv2dNormActivation(below, below),
+            )
             for above, below in pairwise(channels)
         )
-        self.narrow = nn.ModuleList(
-            nn.Conv2d(below, above, 1) for above, below in reversed(list(pairwise(channels)))
+        self.reduce = nn.ModuleList(
+            nn.Conv2d(below, above, 1) for below, above in pairwise(reversed(channels))
         )
         self.up = nn.ModuleList(
             Conv2dNormActivation(above, above) for above in reversed(channels[:-1])
         )
-        self.last = nn.Conv2d(width, num_classes, 1)
+        self.head = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Images (N, 3, H, W) to logits "out" (N, classes, H, W), as torchvision's models do."""
-        features = self.top(images)
-        levels = []
+        features = self.stem(images)
+        skips = []
         for down in self.down:
-            levels.append(features)
+            skips.append(features)
             features = down(features)
-        for narrow, up in zip(self.narrow, self.up, strict=True):
-            level = levels.pop()
-            features = up(interpolate(narrow(features), size=level.shape[2:]) + level)
-        logits = interpolate(self.last(features), size=images.shape[2:], mode="bilinear")
-        return {"out": logits}
+        for reduce, up in zip(self.reduce, self.up, strict=True):
+            skip = skips.pop()
+            features = up(interpolate(reduce(features), size=skip.shape[2:]) + skip)
+        return {"out": interpolate(self.head(features), size=images.shape[2:], mode="bilinear")}
 
 
-def block(inputs: int, outputs: int) -> nn.Sequential:
-    """(N, inputs, H, W) to (N, outputs, H, W)."""
-    return nn.Sequential(
-        Conv2dNormActivation(inputs, outputs), Conv2dNormActivation(outputs, outputs)
-    )
+def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = True) -> nn.Module:
+    """The model: images (N, 3, H, W) to a dict of logits (N, classes, H, W).
 
-
-def make_model(
-    settings: Hyperparameters, facts: dict[str, Any], *, initialize: bool = True
-) -> nn.Module:
-    """The model for data of which ``facts`` are known: images (N, 3, H, W) to a dict of logits.
-
-    ``initialize=False`` leaves out the pretrained weights, for a model that a checkpoint will fill.
+    ``initialize=False`` loads no pretrained weights, for a model that a checkpoint will fill.
     """
-    num_classes = len(facts["classes"])
+    num_classes = len(info.classes)
     network: nn.Module
-    if settings.model == "unet":
-        network = UNet(num_classes=num_classes, width=settings.width)
+    if hparams.model == "unet":
+        network = UNet(num_classes=num_classes, width=hparams.width)
     else:
-        network = torchvision_model(settings, num_classes, initialize)
-    frozen = network.get_submodule("backbone") if settings.freeze_backbone else None
-    return Normalized(network, mean=facts["mean"], std=facts["std"], frozen=frozen)
+        pretrained = hparams.pretrained and initialize
+        network = build_segmenter(hparams.model, num_classes, pretrained=pretrained)
+    frozen = network.get_submodule("backbone") if hparams.freeze_backbone else None
+    return Normalized(network, mean=info.mean, std=info.std, frozen=frozen)

@@ -1,68 +1,110 @@
-"""Step 4, the criterion: what the network is trained for, and the metrics by which it is judged."""
+"""Step 4, the criterion: the loss, and the metrics by which a model is judged."""
 
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional as F
 
 from .hyperparameters import Hyperparameters
+from .loaders import Batch, DataInfo
 
-if TYPE_CHECKING:  # a second at start, for which the first step need not wait
+if TYPE_CHECKING:  # importing it takes a second
     from torchmetrics import MetricCollection
-
-Batch = tuple[tuple[Tensor, Tensor], Tensor]
-"""((numeric columns (N, F), codes of the categories (N, K)), targets (N,))."""
 
 
 class Criterion:
-    """The loss of the objective, and in training a penalty on large weights."""
+    """Squared or Huber loss of a number, or cross-entropy of classes; and a ridge penalty.
+
+    Errors of numbers are in standard deviations of the target, so its unit does not matter: always
+    predicting the mean has a squared loss of 1.
+    """
 
     LOWER_IS_BETTER = frozenset({"loss", "mae", "rmse"})
 
-    def __init__(self, settings: Hyperparameters, facts: dict[str, Any]) -> None:
-        self.penalty = settings.ridge_alpha / facts["num_rows"]
-        classify = settings.objective == "classification"
-        self.objective = (Classification if classify else Regression)(settings, facts)
+    def __init__(self, hparams: Hyperparameters, info: DataInfo) -> None:
+        self.penalty = hparams.ridge_alpha / info.num_rows
+        self.huber_delta = hparams.huber_delta if hparams.loss == "huber" else None
+        self.target_mean, self.target_std = info.target_mean, info.target_std
+        self.num_classes = len(info.classes)
+        counts = torch.tensor(info.class_counts, dtype=torch.float32)
+        weights = counts.sum() / (len(counts) * counts)
+        self.class_weights = weights if self.num_classes and hparams.balanced else None
+        self.matrices: list[Tensor] = []
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The mean loss of a training batch, a scalar, with the gradient of the penalty.
 
-        The penalty is on matrices alone, so not on biases and not on the linear part. It is not
-        part of the value, so that training and validation losses can be compared.
+        The penalty is on matrices only: not on biases, and not on the linear part. Its value is not
+        added, so that training and validation losses can be compared.
         """
         (numeric, categories), target = batch
-        mean = self.objective.training_loss(model(numeric, categories), target)
-        matrices = [weight for weight in model.parameters() if weight.ndim > 1]
-        if not matrices or not self.penalty:
-            return mean
-        penalized: Tensor = Penalized.apply(mean, self.penalty, *matrices)
+        losses = self.sample_losses(model(numeric, categories), target)
+        if self.class_weights is not None:
+            self.class_weights = self.class_weights.to(target.device)
+            # Not divided by the sum of the weights, which differs from batch to batch.
+            losses = losses * self.class_weights[target]
+        if not self.matrices:  # searched once: this takes longer than the penalty
+            self.matrices = [weight for weight in model.parameters() if weight.ndim > 1]
+        penalized: Tensor = RidgePenalty.apply(losses.mean(), self.penalty, *self.matrices)
         return penalized
 
-    def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """What the metrics and figures need of each sample of a batch.
+    def sample_losses(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of each row (N,), without weights and penalty."""
+        if self.num_classes:
+            return F.cross_entropy(output, target, reduction="none")
+        error: Tensor = (output - target) / self.target_std
+        if self.huber_delta is None:
+            return error.square()
+        zero = torch.zeros_like(error)
+        return F.huber_loss(error, zero, reduction="none", delta=self.huber_delta)
 
-        "target" and "loss" (N,) are always there. Of numbers also "prediction" (N,), in the units
-        of the target; of classes "logits" (N, classes).
+    def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Outputs for the metrics and figures, one row per sample.
+
+        "target" (N,), "loss" (N,), and "prediction" (N,) in the units of the target or "logits"
+        (N, classes).
         """
         (numeric, categories), target = batch
         output = model(numeric, categories)
-        loss = self.objective.losses(output, target)
-        return {self.objective.OUTPUT: output, "target": target, "loss": loss}
+        name = "logits" if self.num_classes else "prediction"
+        return {name: output, "target": target, "loss": self.sample_losses(output, target)}
 
     def metrics(self) -> "MetricCollection":
-        """Fresh metrics."""
-        return self.objective.metrics()
+        """New metrics."""
+        from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
+        from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+        from .tabular.metrics import R2, MeanAUROC
+
+        if not self.num_classes:
+            return MetricCollection(
+                {"r2": R2(), "rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError()}
+            )
+        n = self.num_classes
+        return MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(n, average="micro", validate_args=False),
+                "f1": MulticlassF1Score(n, average="macro", validate_args=False),
+                "auroc": MeanAUROC(n, average="none", validate_args=False),
+            },
+            compute_groups=False,  # AUROC needs all rows, the others only counts
+        )
 
     def update(self, metrics: "MetricCollection", outputs: dict[str, Tensor]) -> None:
-        """Add what ``evaluate`` returned to the metrics."""
-        self.objective.update(metrics, outputs[self.objective.OUTPUT], outputs["target"])
+        """Add the outputs of ``evaluate``."""
+        if self.num_classes:
+            metrics.update(outputs["logits"], outputs["target"])
+        else:
+            # The metrics stay the same. Around a large mean (a year), float32 would lose digits.
+            mean = self.target_mean
+            metrics.update(outputs["prediction"] - mean, outputs["target"] - mean)
 
 
-class Penalized(torch.autograd.Function):
-    """A loss as it is, but with the gradient of ``loss + penalty * (sum of squared weights)``.
+class RidgePenalty(torch.autograd.Function):
+    """The loss unchanged, with the gradient of loss + penalty * (sum of squared weights).
 
-    To let autograd differentiate that sum takes three times as long.
+    Letting autograd differentiate that sum takes three times as long.
     """
 
     @staticmethod
@@ -74,79 +116,6 @@ class Penalized(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients with respect to the loss, the penalty (none), and each of the weights."""
-        share = 2 * context.penalty * gradient
-        return gradient, None, *(share * weight for weight in context.saved_tensors)
-
-
-class Regression:
-    """Squared or Huber loss of the errors, counted in standard deviations of the target.
-
-    So it does not matter whether the target is in metres or millimetres; a model that always says
-    the mean of the target has a squared loss of 1.
-    """
-
-    OUTPUT = "prediction"
-
-    def __init__(self, settings: Hyperparameters, facts: dict[str, Any]) -> None:
-        self.delta = settings.huber_delta if settings.loss == "huber" else None
-        self.mean = facts["target_mean"]
-        self.std = facts["target_std"]
-
-    def losses(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Of each row, (N,)."""
-        error: Tensor = (prediction - target) / self.std
-        if self.delta is None:
-            return error.square()
-        zero = torch.zeros_like(error)
-        return functional.huber_loss(error, zero, reduction="none", delta=self.delta)
-
-    def training_loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Of a batch, a scalar."""
-        return self.losses(prediction, target).mean()
-
-    def metrics(self) -> "MetricCollection":
-        """Of predicted numbers."""
-        from .scores import scores_of_numbers
-
-        return scores_of_numbers()
-
-    def update(self, metrics: "MetricCollection", prediction: Tensor, target: Tensor) -> None:
-        """All metrics are the same for shifted targets, and sums of squares around zero are exact.
-
-        Around a large mean (a year, say) float32 would lose the digits that matter.
-        """
-        metrics.update(prediction - self.mean, target - self.mean)
-
-
-class Classification:
-    """Cross-entropy; ``balanced`` weighs the rows so that all classes count the same."""
-
-    OUTPUT = "logits"
-
-    def __init__(self, settings: Hyperparameters, facts: dict[str, Any]) -> None:
-        counts = torch.tensor(facts["class_counts"], dtype=torch.float32)
-        self.weights = counts.sum() / (len(counts) * counts) if settings.balanced else None
-        self.num_classes = len(counts)
-
-    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Of each row, (N,)."""
-        return functional.cross_entropy(logits, target, reduction="none")
-
-    def training_loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Of a batch, a scalar. It is not divided by the sum of weights, which differs by batch."""
-        losses = self.losses(logits, target)
-        if self.weights is not None:
-            self.weights = self.weights.to(target.device)
-            losses = losses * self.weights[target]
-        return losses.mean()
-
-    def metrics(self) -> "MetricCollection":
-        """Of predicted classes."""
-        from .scores import scores_of_classes
-
-        return scores_of_classes(self.num_classes)
-
-    def update(self, metrics: "MetricCollection", logits: Tensor, target: Tensor) -> None:
-        """All of them take logits."""
-        metrics.update(logits, target)
+        """Gradients of the loss, of the penalty (none), and of each of the weights."""
+        factor = 2 * context.penalty * gradient
+        return gradient, None, *(factor * weight for weight in context.saved_tensors)

@@ -1,71 +1,97 @@
-"""Step 1, set hyperparameters: what you change first when you predict from the rows of a table."""
+"""Step 1, set hyperparameters: every number that decides the result of a training."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from .errors import UserError
-from .settings import CommonHyperparameters, Count, Positive, PositiveOrZero, Range
+from annotated_types import Interval
+
+from .engine.errors import UserError
+from .engine.settings import Count, CountOrZero, NonNegativeFloat, PositiveFloat
 
 
 @dataclass(frozen=True)
-class Hyperparameters(CommonHyperparameters):
-    """Every number that decides the result. What all tasks share stands in settings.py."""
+class Hyperparameters:
+    """Each one is a flag: ``python train.py --batch-size 16``."""
 
-    objective: Literal["regression", "classification"] = "regression"
-    """What is predicted: a number, or one of several classes."""
+    # Data
     data: Path | None = None
-    """CSV file with a header, or a folder with train.csv and perhaps val.csv and test.csv.
-    None: diabetes (442 patients) to predict a number, breast cancer (569 tumours) to predict a
-    class. Both come with scikit-learn."""
+    """CSV file with a header, or a folder with train.csv and optionally val.csv and test.csv.
+    None: the diabetes data (442 patients) for regression, the breast cancer data (569 tumors) for
+    classification. Both come with scikit-learn."""
+    objective: Literal["regression", "classification"] = "regression"
+    """Predict a number, or one of several classes."""
     target: str | None = None
     """Column to predict; needed with --data."""
     drop_columns: str = ""
-    """Columns that the model must not see, with commas between: patient_id,comment."""
+    """Columns that the model must not see, separated by commas: patient_id,comment."""
     categorical_columns: str = ""
-    """Columns whose numbers are only names, with commas between: zip_code,shop."""
+    """Columns whose numbers are only names, separated by commas: zip_code,shop."""
+    val_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
+    """Share of the rows for validation, if the data has no validation set."""
+    test_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
+    """Share of the rows for the test, if the data has no test set."""
+    split_seed: CountOrZero = 0
+    """Seed of that split. Keep it when you change --seed, so that the test set stays unseen."""
 
+    # Model
     model: Literal["linear", "mlp"] = "mlp"
-    """linear, or mlp: the same plus residual blocks for what is not linear."""
-    width: Annotated[int, Range(1, 8192)] = 128
+    """linear, or mlp: a linear model plus residual blocks."""
+    width: Annotated[int, Interval(ge=1, le=8192)] = 128
     """Features in each residual block."""
-    depth: Annotated[int, Range(1, 100)] = 1
+    depth: Annotated[int, Interval(ge=1, le=100)] = 1
     """Number of residual blocks."""
-    dropout: Annotated[float, Range(0, 0.95)] = 0.0
-    """Part of the features that a residual block leaves out at random."""
-    embedding_size: Annotated[int, Range(1, 1024)] | None = None
-    """Numbers that stand for a category in the mlp. None: more for columns with more categories,
-    from 2 to 50."""
+    dropout: Annotated[float, Interval(ge=0, le=0.95)] = 0.0
+    """Dropout in the residual blocks."""
+    embedding_size: Annotated[int, Interval(ge=1, le=1024)] | None = None
+    """Size of the embedding of a category in the mlp. None: from 2 to 50, larger for columns with
+    more categories."""
 
+    # Loss
     loss: Literal["huber", "squared"] = "squared"
-    """What an error of a number costs: its square, or (huber) only in proportion where it is large.
-    For classes it is always the cross-entropy."""
-    huber_delta: Positive = 1.0
-    """Where an error begins to be large for huber, in standard deviations of the target."""
-    ridge_alpha: PositiveOrZero = 7.0
-    """Penalty on the squared weights of the mlp, like alpha of scikit-learn's Ridge: the fewer the
-    rows, the more it matters. The linear part has none."""
+    """Loss of regression. Huber lets large errors count less. Classification uses cross-entropy."""
+    huber_delta: PositiveFloat = 1.0
+    """Error from which the Huber loss is linear, in standard deviations of the target."""
+    ridge_alpha: NonNegativeFloat = 7.0
+    """L2 penalty on the weights of the residual blocks, like alpha of scikit-learn's Ridge: it
+    matters less with more rows. The linear part has no penalty."""
     balanced: bool = False
-    """Let every class count the same in training, however many rows it has."""
-    monitor: Literal["loss", "r2", "rmse", "mae", "accuracy", "f1", "auroc"] = "loss"
-    """Validation metric by which the best epoch is chosen: r2, rmse or mae of a number, accuracy,
-    f1 or auroc of classes, or the loss."""
+    """Weight the classes in training so that all count the same."""
 
+    # Optimizer and schedule
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """Optimizer; sgd uses Nesterov momentum."""
+    learning_rate: PositiveFloat = 3e-3
+    """Highest learning rate of the schedule."""
+    weight_decay: NonNegativeFloat = 0.05
+    """Weight decay; biases and the linear part have none."""
+    momentum: Annotated[float, Interval(ge=0, le=0.999)] = 0.9
+    """Momentum of sgd."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Learning rate after the warm-up: a cosine down to zero, or constant."""
+    warmup_fraction: Annotated[float, Interval(ge=0, le=0.9)] = 0.2
+    """Share of all steps in which the learning rate rises from near zero."""
+    clip_norm: NonNegativeFloat = 1.0
+    """Longest gradient: longer ones are scaled down to it; 0: no clipping."""
+    ema_decay: Annotated[float, Interval(ge=0, le=0.99999)] = 0.98
+    """Decay of the moving average of the weights, which is then evaluated; 0: no average."""
+
+    # Training
+    seed: CountOrZero = 0
+    """Seed of the weights, the order of the rows, and dropout."""
     epochs: Count = 30
     """Number of passes over the training rows."""
     batch_size: Count = 32
-    """Rows per optimizer step, over all processes and accumulation steps together."""
-    learning_rate: Positive = 3e-3
-    """Highest learning rate of the schedule."""
-    warmup_fraction: Annotated[float, Range(0, 0.9)] = 0.2
-    """Part of all steps in which the learning rate rises from near zero."""
-    ema_decay: Annotated[float, Range(0, 0.99999)] = 0.98
-    """Decay of the moving average of the weights, which is then evaluated; 0: no average."""
+    """Rows per optimizer step, over all processes and micro-batches together."""
+    monitor: Literal["loss", "r2", "rmse", "mae", "accuracy", "f1", "auroc"] = "loss"
+    """Validation metric by which the best epoch is chosen: loss; r2, rmse or mae for regression;
+    accuracy, f1 or auroc for classification."""
+    patience: CountOrZero = 0
+    """Stop after this many epochs without a better one; 0: never."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        of_numbers, of_classes = ("r2", "rmse", "mae"), ("accuracy", "f1", "auroc")
-        metrics = of_numbers if self.objective == "regression" else of_classes
+        regression, classification = ("r2", "rmse", "mae"), ("accuracy", "f1", "auroc")
+        metrics = regression if self.objective == "regression" else classification
         if self.monitor not in ("loss", *metrics):
             raise UserError(
                 f"monitor {self.monitor} does not belong to --objective {self.objective}. "

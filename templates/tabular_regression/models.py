@@ -1,96 +1,72 @@
-"""Step 3, define models: a linear one, and a residual MLP that starts as the linear one."""
-
-import math
-from typing import Any
+"""Step 3, define models: a linear one, and an MLP that starts as the linear one."""
 
 import torch
 from torch import Tensor, nn
 
 from .hyperparameters import Hyperparameters
+from .loaders import DataInfo
+from .utils import default_embedding_size
 
-# A cell this many standard deviations away is an accident or an outlier; without a limit it alone
-# would decide the prediction of its row, and the gradient of its batch.
-LARGEST_VALUE = 10.0
+# Numeric features are clamped to this many standard deviations. Otherwise a single extreme cell
+# would decide the prediction of its row and the gradient of its batch.
+MAX_DEVIATION = 10.0
 
 
-class Standardized(nn.Module):
-    """A network with the preprocessing of its table, so that no user can forget it."""
+class TabularModel(nn.Module):
+    """A network, with the preprocessing of its inputs and the scale of its outputs."""
 
     median: Tensor
     mean: Tensor
     std: Tensor
-    may_miss: Tensor
+    gap_columns: Tensor
+    output_scale: Tensor
+    output_shift: Tensor
 
-    def __init__(self, network: nn.Module, facts: dict[str, Any]) -> None:
+    def __init__(self, network: nn.Module, info: DataInfo) -> None:
         super().__init__()
         self.network = network
-        columns = facts["numeric"].values()
+        self.is_classifier = bool(info.classes)
+        columns = info.numeric.values()
         for name in ("median", "mean", "std"):
-            values = torch.tensor([column[name] for column in columns], dtype=torch.float32)
-            self.register_buffer(name, values)
+            self.register_buffer(name, torch.tensor([float(column[name]) for column in columns]))
         gaps = [number for number, column in enumerate(columns) if column["missing"]]
-        self.register_buffer("may_miss", torch.tensor(gaps, dtype=torch.int64))
+        self.register_buffer("gap_columns", torch.tensor(gaps, dtype=torch.int64))
+        # Training starts at the mean of the target, or at the frequencies of the classes.
+        counts = torch.tensor(info.class_counts, dtype=torch.float32)
+        shift = (counts / counts.sum()).log() if info.classes else torch.tensor(info.target_mean)
+        self.register_buffer("output_scale", torch.tensor(info.target_std))
+        self.register_buffer("output_shift", shift)
 
     def forward(self, numeric: Tensor, categories: Tensor) -> Tensor:
-        """Rows to what the network makes of them (N, outputs).
+        """Numbers in the units of the target (N,), or logits (N, classes).
 
         Args:
-            numeric: (N, F) float, NaN where a value is missing.
+            numeric: (N, F) float, NaN where a cell is empty.
             categories: (N, K) int64, 0 where a category is missing or unknown.
         """
-        output: Tensor = self.network(self.features(numeric), categories)
-        return output.float()
+        output: Tensor = self.network(self.preprocess(numeric), categories).float()
+        if not self.is_classifier:
+            output = output.squeeze(1) * self.output_scale
+        return output + self.output_shift
 
-    def features(self, numeric: Tensor) -> Tensor:
-        """(N, F) to (N, F + G): standardised columns, and 1 for each gap in G of the columns.
+    def preprocess(self, numeric: Tensor) -> Tensor:
+        """(N, F) to (N, F + G): standardized columns, then 1 where a cell was empty.
 
-        The G columns are those with gaps in the training rows: elsewhere there is nothing to learn.
+        G columns have empty cells in the training rows; for the others nothing could be learned.
         """
         missing = numeric.isnan()
         filled = torch.where(missing, self.median, numeric)
-        standard = ((filled - self.mean) / self.std).clamp(-LARGEST_VALUE, LARGEST_VALUE)
-        if not len(self.may_miss):
+        standard = ((filled - self.mean) / self.std).clamp(-MAX_DEVIATION, MAX_DEVIATION)
+        if not len(self.gap_columns):
             return standard
-        return torch.cat([standard, missing[:, self.may_miss].to(standard.dtype)], dim=1)
-
-
-class Regressor(Standardized):
-    """Predicts a number in its own units; training starts at the mean of the target."""
-
-    target_mean: Tensor
-    target_std: Tensor
-
-    def __init__(self, network: nn.Module, facts: dict[str, Any]) -> None:
-        super().__init__(network, facts)
-        self.register_buffer("target_mean", torch.tensor(facts["target_mean"]))
-        self.register_buffer("target_std", torch.tensor(facts["target_std"]))
-
-    def forward(self, numeric: Tensor, categories: Tensor) -> Tensor:
-        """Rows, as in ``Standardized``, to predictions (N,) in the units of the target."""
-        output = super().forward(numeric, categories).squeeze(1)
-        return output * self.target_std + self.target_mean
-
-
-class Classifier(Standardized):
-    """Predicts a class; training starts at the shares that the classes have."""
-
-    log_shares: Tensor
-
-    def __init__(self, network: nn.Module, facts: dict[str, Any]) -> None:
-        super().__init__(network, facts)
-        counts = torch.tensor(facts["class_counts"], dtype=torch.float32)
-        self.register_buffer("log_shares", (counts / counts.sum()).log())
-
-    def forward(self, numeric: Tensor, categories: Tensor) -> Tensor:
-        """Rows, as in ``Standardized``, to logits (N, classes)."""
-        return super().forward(numeric, categories) + self.log_shares
+        return torch.cat([standard, missing[:, self.gap_columns].to(standard.dtype)], dim=1)
 
 
 class Linear(nn.Module):
-    """A weight for every feature and every category, and each output. All start at zero.
+    """A weight for every feature, every category and each output, all zero at first.
 
-    They are vectors, which neither penalty nor weight decay touch, so these pull the MLP to this
-    model, not to zero.
+    The weights are vectors, which have neither weight decay nor the ridge penalty. So these pull
+    the MLP to the linear model, not to zero.
     """
 
     first_codes: Tensor
@@ -101,12 +77,12 @@ class Linear(nn.Module):
         self.num_outputs = num_outputs
         self.weights = nn.Parameter(torch.zeros(num_features * num_outputs))
         self.bias = nn.Parameter(torch.zeros(num_outputs))
-        # For all columns: code 0 of a column, then its categories, then the next column.
-        num_codes = sum(num_categories) + len(num_categories)
-        effects = nn.Parameter(torch.zeros(num_codes * num_outputs))
-        self.register_parameter("effects", effects if num_categories else None)
-        starts = [sum(num_categories[:column]) + column for column in range(len(num_categories))]
-        self.register_buffer("first_codes", torch.tensor(starts, dtype=torch.int64))
+        # One row of effects for code 0 of the first column, its categories, the next column, ...
+        sizes = [count + 1 for count in num_categories]
+        effects = nn.Parameter(torch.zeros(sum(sizes) * num_outputs))
+        self.register_parameter("effects", effects if sizes else None)
+        first_codes = [sum(sizes[:column]) for column in range(len(sizes))]
+        self.register_buffer("first_codes", torch.tensor(first_codes, dtype=torch.int64))
 
     def forward(self, features: Tensor, categories: Tensor) -> Tensor:
         """(N, features) and (N, K) to (N, outputs)."""
@@ -118,11 +94,11 @@ class Linear(nn.Module):
 
 
 class MLP(nn.Module):
-    """Residual blocks over the features and the embedded categories, beside a linear model.
+    """Residual blocks over the features and embedded categories, beside a linear model.
 
-    The last layer starts at zero, so training starts at the linear model and adds what that cannot
-    say. There are no norms, which would hide from the blocks how far a row is from the mean.
-    Residual MLPs for tables: Gorishniy et al. 2021, https://arxiv.org/abs/2106.11959.
+    The last layer starts at zero, so training starts at the linear model. There are no norms: they
+    would hide from the blocks how far a row is from the mean. Residual MLPs for tables: Gorishniy
+    et al. 2021, https://arxiv.org/abs/2106.11959.
     """
 
     def __init__(
@@ -130,21 +106,17 @@ class MLP(nn.Module):
         num_features: int,
         num_categories: list[int],
         num_outputs: int,
-        *,
-        width: int,
-        depth: int,
-        dropout: float,
-        embedding_size: int | None,
+        hparams: Hyperparameters,
     ) -> None:
         super().__init__()
-        sizes = [embedding_size or default_embedding_size(count) for count in num_categories]
+        sizes = [hparams.embedding_size or default_embedding_size(n) for n in num_categories]
         self.linear = Linear(num_features, num_categories, num_outputs)
-        self.embeddings = nn.ModuleList(
-            _embedding(count, size) for count, size in zip(num_categories, sizes, strict=True)
+        self.embeddings = nn.ModuleList(map(make_embedding, num_categories, sizes))
+        self.first = nn.Linear(num_features + sum(sizes), hparams.width)
+        self.blocks = nn.ModuleList(
+            make_block(hparams.width, hparams.dropout) for _ in range(hparams.depth)
         )
-        self.first = nn.Linear(num_features + sum(sizes), width)
-        self.blocks = nn.ModuleList(_block(width, dropout) for _ in range(depth))
-        last = nn.Linear(width, num_outputs)
+        last = nn.Linear(hparams.width, num_outputs)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.head = nn.Sequential(nn.ReLU(), last)
@@ -159,53 +131,26 @@ class MLP(nn.Module):
         return output
 
 
-def default_embedding_size(num_categories: int) -> int:
-    """Grows slowly with the number of categories, as in fastai's tabular models."""
-    size: float = 1.6 * math.pow(num_categories, 0.56)
-    return min(50, max(2, round(size)))
+def make_embedding(num_categories: int, size: int) -> nn.Embedding:
+    """Code 0 starts at zero, so a category that training rows do not have changes nothing."""
+    embedding = nn.Embedding(num_categories + 1, size)
+    nn.init.normal_(embedding.weight, std=size**-0.5)
+    nn.init.zeros_(embedding.weight[0])
+    return embedding
 
 
-def _embedding(num_categories: int, size: int) -> nn.Embedding:
-    """Code 0 starts at zero: a category that no training row has must not mean anything."""
-    table = nn.Embedding(num_categories + 1, size)
-    nn.init.normal_(table.weight, std=size**-0.5)
-    nn.init.zeros_(table.weight[0])
-    return table
-
-
-def _block(width: int, dropout: float) -> nn.Sequential:
-    """(N, width) to (N, width), to be added to what came in."""
+def make_block(width: int, dropout: float) -> nn.Sequential:
+    """A residual block, without the addition: (N, width) to (N, width)."""
     return nn.Sequential(
-        nn.Linear(width, width),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(width, width),
+        nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width)
     )
 
 
-def make_model(
-    settings: Hyperparameters, facts: dict[str, Any], *, initialize: bool = True
-) -> nn.Module:
-    """The model for a table of which ``facts`` are known.
-
-    ``initialize`` is for tasks with pretrained weights; here all weights are new.
-    """
-    numeric = facts["numeric"].values()
-    num_features = len(numeric) + sum(column["missing"] for column in numeric)
-    num_categories = [len(vocabulary) for vocabulary in facts["categorical"].values()]
-    classify = settings.objective == "classification"
-    num_outputs = len(facts["classes"]) if classify else 1
-    network: nn.Module
-    if settings.model == "linear":
-        network = Linear(num_features, num_categories, num_outputs)
-    else:
-        network = MLP(
-            num_features,
-            num_categories,
-            num_outputs,
-            width=settings.width,
-            depth=settings.depth,
-            dropout=settings.dropout,
-            embedding_size=settings.embedding_size,
-        )
-    return Classifier(network, facts) if classify else Regressor(network, facts)
+def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = True) -> nn.Module:
+    """The model that ``hparams`` name; ``initialize`` matters only for pretrained models."""
+    num_features = len(info.numeric) + sum(bool(c["missing"]) for c in info.numeric.values())
+    num_categories = [len(categories) for categories in info.categorical.values()]
+    num_outputs = len(info.classes) or 1
+    if hparams.model == "linear":
+        return TabularModel(Linear(num_features, num_categories, num_outputs), info)
+    return TabularModel(MLP(num_features, num_categories, num_outputs, hparams), info)

@@ -1,71 +1,97 @@
-"""Step 1, set hyperparameters: what you change first when you train on texts by class."""
+"""Step 1, set hyperparameters: every number that decides the result of a training."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from .errors import UserError
-from .settings import CommonHyperparameters, Count, Fraction, Positive, PositiveOrZero, Range
+from annotated_types import Interval
 
-Dropout = Annotated[float, Range(0, 0.95)]
+from .engine.errors import UserError
+from .engine.settings import Count, CountOrZero, Fraction, NonNegativeFloat, PositiveFloat
 
 
 @dataclass(frozen=True)
-class Hyperparameters(CommonHyperparameters):
-    """Every number that decides the result. What all tasks share stands in settings.py."""
+class Hyperparameters:
+    """Each one is a flag: ``python train.py --batch-size 16``."""
 
+    # Data
     data: Path | None = None
-    """CSV or JSON lines (.jsonl), a folder with train.csv or train.jsonl and perhaps val and test,
-    or folders of .txt files, one folder a class. None: names of countries and languages in 33
+    """CSV or JSON lines (.jsonl) file, a folder with train.csv or train.jsonl and optionally val
+    and test, or one folder of .txt files per class. None: names of countries and languages in 33
     languages, from Babel."""
     text_column: str = "text"
     """Column (in JSON lines: key) of the texts."""
     label_column: str = "label"
     """Column (in JSON lines: key) of the classes."""
     tokens: Literal["characters", "words"] = "characters"
-    """What a text is a sequence of. words needs spaces between them; marks are words too."""
+    """What a text is a sequence of. words needs spaces between them; punctuation marks are words
+    too."""
     lowercase: bool = False
-    """Read capital letters as small ones."""
+    """Convert texts to lower case."""
     min_count: Count = 2
-    """Tokens that are rarer in the training texts are read as <unknown>, like new ones later."""
+    """Tokens that are rarer in the training texts are read as <unknown>, as new ones are later."""
     max_length: Count = 256
     """Tokens of a text that are read; the rest is cut off."""
+    val_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
+    """Share of the texts for validation, if the data has no validation set."""
+    test_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
+    """Share of the texts for the test, if the data has no test set."""
+    split_seed: CountOrZero = 0
+    """Seed of that split. Keep it when you change --seed, so that the test set stays unseen."""
 
+    # Model
     model: Literal["gru", "lstm", "transformer"] = "gru"
     """gru or lstm (recurrent networks), or a small transformer encoder."""
     bidirectional: bool = True
-    """Let gru and lstm read the text from its end, too."""
+    """Let gru and lstm read the text backward, too."""
     embedding_size: Count = 64
-    """Numbers that stand for a token in gru and lstm; the transformer has its width for that."""
-    width: Annotated[int, Range(4, 8192)] = 96
+    """Size of a token's embedding in gru and lstm; in the transformer it is the width."""
+    width: Annotated[int, Interval(ge=4, le=8192)] = 96
     """Features of each direction of gru and lstm, or of the transformer."""
-    depth: Annotated[int, Range(1, 100)] = 1
+    depth: Annotated[int, Interval(ge=1, le=100)] = 1
     """Number of layers."""
     num_heads: Count = 4
     """Attention heads of the transformer; they share its width equally."""
-    dropout: Dropout = 0.1
-    """Part of the features that is left out at random."""
-    token_dropout: Dropout = 0.05
-    """Part of the tokens of a training text that are read as <unknown>, at random."""
+    dropout: Annotated[float, Interval(ge=0, le=0.95)] = 0.1
+    """Dropout between the layers."""
+    token_dropout: Annotated[float, Interval(ge=0, le=0.95)] = 0.05
+    """Share of the tokens of a training text that are replaced by <unknown> at random."""
 
+    # Loss
     label_smoothing: Fraction = 0.1
-    """Part of the target's probability that is spread over all classes."""
-    monitor: Literal["accuracy", "f1", "loss"] = "accuracy"
-    """Validation metric by which the best epoch is chosen."""
+    """Share of the target's probability that is spread over all classes."""
 
+    # Optimizer and schedule
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """Optimizer; sgd uses Nesterov momentum."""
+    learning_rate: PositiveFloat = 6e-3
+    """Highest learning rate of the schedule."""
+    weight_decay: NonNegativeFloat = 0.05
+    """Weight decay; norms and biases have none."""
+    momentum: Annotated[float, Interval(ge=0, le=0.999)] = 0.9
+    """Momentum of sgd."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Learning rate after the warm-up: a cosine down to zero, or constant."""
+    warmup_fraction: Annotated[float, Interval(ge=0, le=0.9)] = 0.1
+    """Share of all steps in which the learning rate rises from near zero."""
+    clip_norm: NonNegativeFloat = 1.0
+    """Longest gradient: longer ones are scaled down to it; 0: no clipping."""
+    ema_decay: Annotated[float, Interval(ge=0, le=0.99999)] = 0.99
+    """Decay of the moving average of the weights, which is then evaluated; 0: no average."""
+
+    # Training
+    seed: CountOrZero = 0
+    """Seed of the weights, the order of the texts, and dropout."""
     epochs: Count = 6
     """Number of passes over the training texts."""
     batch_size: Count = 64
-    """Texts per optimizer step, over all processes and accumulation steps together."""
-    learning_rate: Positive = 6e-3
-    """Highest learning rate of the schedule."""
-    weight_decay: PositiveOrZero = 0.05
-    """Weight decay; norms and biases have none."""
-    ema_decay: Annotated[float, Range(0, 0.99999)] = 0.99
-    """Decay of the moving average of the weights, which is then evaluated; 0: no average."""
+    """Texts per optimizer step, over all processes and micro-batches together."""
+    monitor: Literal["accuracy", "f1", "loss"] = "accuracy"
+    """Validation metric by which the best epoch is chosen."""
+    patience: CountOrZero = 0
+    """Stop after this many epochs without a better one; 0: never."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.model == "transformer" and self.width % (2 * self.num_heads):
             raise UserError(
                 f"--width {self.width} cannot be shared by {self.num_heads} attention heads. "

@@ -1,16 +1,14 @@
-"""Step 4, the criterion: what the network is trained for, and the metrics by which it is judged."""
+"""Step 4, the criterion: the loss, and the metrics by which a model is judged."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from .hyperparameters import Hyperparameters
+from .loaders import Batch, DataInfo
 
-if TYPE_CHECKING:  # a second at start, for which the first step need not wait
+if TYPE_CHECKING:  # importing it takes a second
     from torchmetrics import MetricCollection
-
-Batch = tuple[Tensor, Tensor]
-"""x (N, 1) and y (N,)."""
 
 
 class Criterion:
@@ -18,7 +16,7 @@ class Criterion:
 
     LOWER_IS_BETTER = frozenset({"loss", "mae"})
 
-    def __init__(self, settings: Hyperparameters, facts: dict[str, Any]) -> None:
+    def __init__(self, hparams: Hyperparameters, info: DataInfo) -> None:
         pass
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -26,17 +24,18 @@ class Criterion:
         return self.evaluate(model, batch)["loss"].mean()
 
     def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """What the metrics and figures need of each sample of a batch, (N,) each."""
+        """Outputs for the metrics and figures, one row per sample."""
         x, y = batch
         prediction = model(x).squeeze(1).float()
-        return {"prediction": prediction, "target": y, "loss": (prediction - y).square()}
+        loss = (prediction - y).square()
+        return {"prediction": prediction, "target": y, "loss": loss}
 
     def metrics(self) -> "MetricCollection":
-        """Fresh metrics."""
+        """New metrics."""
         from torchmetrics import MeanAbsoluteError, MetricCollection
 
         return MetricCollection({"mae": MeanAbsoluteError()})
 
     def update(self, metrics: "MetricCollection", outputs: dict[str, Tensor]) -> None:
-        """Add what ``evaluate`` returned to the metrics."""
+        """Add the outputs of ``evaluate``."""
         metrics.update(outputs["prediction"], outputs["target"])

@@ -1,25 +1,62 @@
-"""Step 1, set hyperparameters: what you change first when you fit a curve."""
+"""Step 1, set hyperparameters: every number that decides the result of a training."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
-from .settings import CommonHyperparameters, Count, Positive, Range
+from annotated_types import Interval
+
+from .engine.settings import Count, CountOrZero, NonNegativeFloat, PositiveFloat
 
 
 @dataclass(frozen=True)
-class Hyperparameters(CommonHyperparameters):
-    """Every number that decides the result. What all tasks share stands in settings.py."""
+class Hyperparameters:
+    """Each one is a flag: ``python train.py --batch-size 16``."""
 
+    # Data
+    data: Path | None = None
+    """Text file with x and y in each line. None: a sine."""
+    val_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
+    """Share of the points for validation."""
+    test_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
+    """Share of the points for the test."""
+    split_seed: CountOrZero = 0
+    """Seed of that split."""
+
+    # Model
     model: Literal["mlp"] = "mlp"
     """Network with one hidden layer."""
-    width: Annotated[int, Range(1, 1024)] = 32
+    width: Annotated[int, Interval(ge=1, le=1024)] = 32
     """Features of the hidden layer."""
-    dropout: Annotated[float, Range(0, 0.95)] = 0.01
-    """Part of the features that is left out at random."""
-    monitor: Literal["mae", "loss"] = "mae"
-    """Validation metric by which the best epoch is chosen."""
+    dropout: Annotated[float, Interval(ge=0, le=0.95)] = 0.01
+    """Share of the features that is left out at random."""
 
+    # Optimizer and schedule
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """Optimizer; sgd uses Nesterov momentum."""
+    learning_rate: PositiveFloat = 1e-2
+    """Highest learning rate of the schedule."""
+    weight_decay: NonNegativeFloat = 0.05
+    """Weight decay; biases have none."""
+    momentum: Annotated[float, Interval(ge=0, le=0.999)] = 0.9
+    """Momentum of sgd."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Learning rate after the warm-up: a cosine down to zero, or constant."""
+    warmup_fraction: Annotated[float, Interval(ge=0, le=0.9)] = 0.1
+    """Share of all steps in which the learning rate rises from near zero."""
+    clip_norm: NonNegativeFloat = 1.0
+    """Longest gradient: longer ones are scaled down to it; 0: no clipping."""
+    ema_decay: Annotated[float, Interval(ge=0, le=0.99999)] = 0.0
+    """Decay of the moving average of the weights, which is then evaluated; 0: no average."""
+
+    # Training
+    seed: CountOrZero = 0
+    """Seed of the weights, the order of the points, their noise and dropout."""
     epochs: Count = 40
     """Number of passes over the training points."""
-    learning_rate: Positive = 1e-2
-    """Highest learning rate of the schedule."""
+    batch_size: Count = 64
+    """Points per optimizer step, over all processes and micro-batches together."""
+    monitor: Literal["mae", "loss"] = "mae"
+    """Validation metric by which the best epoch is chosen."""
+    patience: CountOrZero = 0
+    """Stop after this many epochs without a better one; 0: never."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from {{ cookiecutter.__package }}.__main__ import main
+from {{ cookiecutter.__package }}.cli.main import main
 
 Train = Callable[..., Path]
 

@@ -8,20 +8,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from {{ cookiecutter.__package }}.__main__ import main
-from {{ cookiecutter.__package }}.arguments import parse_train
-from {{ cookiecutter.__package }}.errors import RunFailed
-from {{ cookiecutter.__package }}.find_lr import Curve, has_diverged, propose
+from {{ cookiecutter.__package }}.cli.arguments import parse
+from {{ cookiecutter.__package }}.cli.find_lr import (
+    Curve,
+    has_diverged,
+    propose,
+)
+from {{ cookiecutter.__package }}.cli.main import main
+from {{ cookiecutter.__package }}.cli.train import TrainArguments
+from {{ cookiecutter.__package }}.engine.errors import TrainingFailed
 
 QUICK = ["--device", "cpu", "--precision", "fp32", "--steps", "50"]
 
 
 def a_curve(half_way: float, noise: float = 0.05, seed: int = 0) -> Curve:
     """A loss that falls from 2 to 1, is half way at that rate, and explodes ten times later."""
-    rates = np.geomspace(1e-7, 10, 100)
-    decades = np.log10(rates / half_way)
-    losses = 1 + 1 / (1 + np.exp(5 * decades)) + np.exp(4 * (decades - 1.5))
-    return Curve(rates, losses + np.random.default_rng(seed).normal(0, noise, 100))
+    lrs = np.geomspace(1e-7, 10, 100)
+    exponents = np.log10(lrs / half_way)
+    losses = 1 + 1 / (1 + np.exp(5 * exponents)) + np.exp(4 * (exponents - 1.5))
+    return Curve(lrs, losses + np.random.default_rng(seed).normal(0, noise, 100))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -39,17 +44,17 @@ def test_the_unit_of_the_loss_does_not_matter(
     change: Callable[[np.ndarray], np.ndarray], noise: float
 ) -> None:
     curve = a_curve(1e-3, noise)
-    assert propose(Curve(curve.rates, change(curve.losses))) == propose(curve)
+    assert propose(Curve(curve.lrs, change(curve.losses))) == propose(curve)
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 20, 60, 100])
 @pytest.mark.parametrize("seed", range(5))
 def test_whatever_the_losses_the_proposal_is_a_rate_that_was_tried(length: int, seed: int) -> None:
-    rates = np.geomspace(1e-7, 10, 100)[:length]
-    curve = Curve(rates, np.random.default_rng(seed).lognormal(0, 3, length))
+    lrs = np.geomspace(1e-7, 10, 100)[:length]
+    curve = Curve(lrs, np.random.default_rng(seed).lognormal(0, 3, length))
     try:
-        assert propose(curve) in rates
-    except RunFailed as error:
+        assert propose(curve) in lrs
+    except TrainingFailed as error:
         assert "did not fall" in str(error)
 
 
@@ -59,7 +64,7 @@ def test_whatever_the_losses_the_proposal_is_a_rate_that_was_tried(length: int, 
 )
 def test_a_curve_that_says_nothing_is_refused(losses: list[float], words: str) -> None:
     curve = Curve(np.geomspace(1e-7, 10, 100)[: len(losses)], np.array(losses, dtype=float))
-    with pytest.raises(RunFailed, match=words):
+    with pytest.raises(TrainingFailed, match=words):
         propose(curve)
 
 
@@ -71,7 +76,7 @@ def test_the_test_ends_at_four_times_the_lowest_loss(scale: float) -> None:
     assert not has_diverged([-1.0, -2.0, -3.0])
 
 
-def test_the_command_leaves_a_picture_and_a_flag_that_training_takes(
+def test_the_command_leaves_a_figure_and_a_flag_that_training_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -82,14 +87,14 @@ def test_the_command_leaves_a_picture_and_a_flag_that_training_takes(
     assert main(["find-lr", *QUICK, *again]) == 0
     first, second = re.findall(r"train\.py (--learning-rate \S+)", capsys.readouterr().out)
     assert first == second
-    assert 1e-7 < parse_train(first.split()).learning_rate < 10
+    assert 1e-7 < parse(TrainArguments, "train", first.split()).learning_rate < 10
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (["--output", "nowhere/curve.png"], "folder that exists"),
-        (["--steps", "3"], "50 or more"),
+        (["--steps", "3"], "greater than or equal to 50"),
         (["--data", "nowhere"], "nowhere"),
     ],
 )

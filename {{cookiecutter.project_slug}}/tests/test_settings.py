@@ -6,41 +6,52 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.__package }} import stored_settings
-from {{ cookiecutter.__package }}.__main__ import main
-from {{ cookiecutter.__package }}.arguments import parse_train, typed_flags
-from {{ cookiecutter.__package }}.errors import UserError
+from {{ cookiecutter.__package }}.cli import arguments
+from {{ cookiecutter.__package }}.cli.arguments import (
+    parse,
+    requested_settings,
+)
+from {{ cookiecutter.__package }}.cli.main import main
+from {{ cookiecutter.__package }}.cli.train import TrainArguments
+from {{ cookiecutter.__package }}.engine.errors import UserError
+from {{ cookiecutter.__package }}.engine.settings import RunSettings
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project folder, without this machine's device.toml."""
-    monkeypatch.setattr(stored_settings, "PROJECT", tmp_path)
+    monkeypatch.setattr(arguments, "PROJECT", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def parse_train(flags: list[str]) -> TrainArguments:
+    return parse(TrainArguments, "train", flags)
 
 
 def test_flags_are_above_the_file_which_is_above_the_machine(project: Path) -> None:
     (project / "device.toml").write_text('device = "cpu"\nnum_workers = 3\nepochs = 7\n')
     (project / "my.toml").write_text("num_workers = 4\nepochs = 8\n")
-    arguments = parse_train(["--config", "my.toml", "--epochs", "9"])
-    assert (arguments.device, arguments.num_workers, arguments.epochs) == ("cpu", 4, 9)
+    parsed = parse_train(["--config", "my.toml", "--epochs", "9"])
+    assert (parsed.device, parsed.num_workers, parsed.epochs) == ("cpu", 4, 9)
 
 
 def test_without_files_and_flags_the_defaults_hold() -> None:
-    assert parse_train([]).hyperparameters() == Hyperparameters()
+    assert parse_train([]).hparams == Hyperparameters()
+    assert parse_train([]).run_settings == RunSettings()
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--learning-rate", "-1"], "above 0"),
-        (["--learning-rate", "inf"], "above 0"),
-        (["--batch-size", "0"], "1 or more"),
-        (["--val-fraction", "1.5"], "at most 0.9"),
-        (["--momentum", "nan"], "0 or more"),
-        (["--val-fraction", "0.6", "--test-fraction", "0.5"], "below 1"),
+        (["--learning-rate", "-1"], "greater than 0"),
+        (["--learning-rate", "inf"], "finite"),
+        (["--batch-size", "0"], "greater than or equal to 1"),
+        (["--val-fraction", "1.5"], "less than or equal to 0.9"),
+        (["--momentum", "nan"], "finite"),
+        (["--checkpoint-every", "soon"], "30s"),
+        (["--epochs", "0", "--learning-rate", "0"], "learning-rate"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_a_sentence(
@@ -54,8 +65,8 @@ def test_a_value_out_of_range_is_refused_with_a_sentence(
     ("line", "words"),
     [
         ("epoch = 3", "Did you mean 'epochs'"),
-        ('epochs = "three"', "a whole number"),
-        ('optimizer = "adam"', "one of adamw, sgd"),
+        ('epochs = "three"', "valid integer"),
+        ('optimizer = "adam"', "'adamw' or 'sgd'"),
         ("epochs = ", "not valid TOML"),
     ],
 )
@@ -84,21 +95,24 @@ def test_the_name_of_a_run_cannot_leave_its_folder(name: str, project: Path) -> 
     assert not (project / "runs").exists() or not list((project / "runs").iterdir())
 
 
-def test_typed_flags_are_told_from_defaults() -> None:
+def test_flags_that_were_typed_are_known() -> None:
     words = ["--batch-size=3", "--no-tf32", "--run", "device", "--config", "x"]
-    assert typed_flags(words) == {"batch_size", "tf32"}
+    assert requested_settings(words) == {"batch_size", "tf32"}
 
 
 @pytest.mark.parametrize(
-    "arguments", [["train", "--help"], ["train", "--epochs", "0"], ["find-lr", "--help"], []]
+    "argv",
+    [
+        *(["train", "--help"], ["train", "--epochs", "0"], ["find-lr", "--help"], []),
+        *(["evaluate", "--help"], ["find-batch-size", "--help"], ["report", "nothing"]),
+    ],
 )
-def test_help_and_refusals_need_no_torch(arguments: list[str]) -> None:
-    package = stored_settings.__package__
+def test_help_and_refusals_need_no_torch(argv: list[str]) -> None:
     program = (
-        f"import sys; from {package}.__main__ import main\n"
-        f"try: main({arguments!r})\n"
+        "import sys; from {{ cookiecutter.__package }}.cli.main import main\n"
+        f"try: main({argv!r})\n"
         "except SystemExit: pass\n"
         "assert 'torch' not in sys.modules"
     )
-    root = Path(str(stored_settings.__file__)).parent.parent
+    root = Path(str(arguments.__file__)).parent.parent.parent
     subprocess.run([sys.executable, "-c", program], check=True, cwd=root, capture_output=True)

@@ -14,15 +14,14 @@ import torch
 from conftest import Train, rows, same, weights
 from torch import Tensor, nn
 
-from {{ cookiecutter.__package }} import memory
 from {{ cookiecutter.__package }} import train as training
-from {{ cookiecutter.__package }}.__main__ import main
+from {{ cookiecutter.__package }}.cli.main import main
 from {{ cookiecutter.__package }}.criterion import Criterion
-from {{ cookiecutter.__package }}.datasets import make_data
-from {{ cookiecutter.__package }}.evaluate import evaluate
+from {{ cookiecutter.__package }}.engine import device
+from {{ cookiecutter.__package }}.engine.metric_log import MetricLog
+from {{ cookiecutter.__package }}.engine.run import Run
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
-from {{ cookiecutter.__package }}.profiling import PARTS
-from {{ cookiecutter.__package }}.storage import Writer
+from {{ cookiecutter.__package }}.loaders import make_data
 
 
 def after_step(number: int, do: Callable[[], None]) -> Callable[..., Any]:
@@ -42,10 +41,12 @@ def after_step(number: int, do: Callable[[], None]) -> Callable[..., Any]:
 def test_a_run_leaves_its_records_and_checkpoints(trained: Path) -> None:
     files = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
     assert files == {
+        ".holder.json",
         ".lock",
         "checkpoints/best.pt",
         "checkpoints/last.pt",
         "checkpoints/previous.pt",
+        "data.json",
         "environment.json",
         "hyperparameters.toml",
         "metrics.jsonl",
@@ -112,7 +113,7 @@ def test_the_number_of_workers_changes_nothing(train: Train, trained: Path) -> N
 def test_data_can_be_sent_to_worker_processes() -> None:
     data = make_data(Hyperparameters())
     copy = pickle.loads(pickle.dumps(data))
-    assert copy.facts == data.facts
+    assert copy.info == data.info
     assert copy.val.describe(3) == data.val.describe(3)
 
 
@@ -164,20 +165,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_samples(
     assert "not finite in step 3 (epoch 1, step 3), whose samples are " in capsys.readouterr().err
 
 
-def test_a_step_that_is_not_finite_can_be_left_out(
-    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(Criterion, "loss", poison(3))
-    run = train("skipped", "--on-nonfinite", "skip")
-    assert "in step 3 (epoch 1, step 3)" in capsys.readouterr().err
-    first, second = rows(run)
-    assert first["skipped_steps"] == 1 and "skipped_steps" not in second
-    assert first["step"] < second["step"]
-    state = weights(run)
-    assert all(value.isfinite().all() for value in state.values() if value.is_floating_point())
-
-
-def test_what_cannot_change_when_a_run_goes_on_is_refused_with_the_difference(
+def test_a_resumed_run_with_other_hyperparameters_is_refused_with_the_difference(
     train: Train, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (trained / "hyperparameters.toml").read_text(encoding="utf-8")
@@ -186,50 +174,64 @@ def test_what_cannot_change_when_a_run_goes_on_is_refused_with_the_difference(
     assert (trained / "hyperparameters.toml").read_text(encoding="utf-8") == before
 
 
-def test_a_checkpoint_is_written_without_threads_that_training_could_use() -> None:
-    before, seen = torch.get_num_threads(), list[int]()
-    with Writer() as writer:
-        writer.start(lambda: seen.append(torch.get_num_threads()))
-    assert seen == [1]
-    assert torch.get_num_threads() == before
-
-
-def test_freed_memory_is_kept_in_training_and_given_back_before_each_evaluation(
-    train: Train, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log = list[str]()
-
-    def evaluated(*arguments: Any) -> Any:
-        log.append("evaluated")
-        return evaluate(*arguments)
-
-    monkeypatch.setattr(memory, "keep_freed", lambda _: log.append("kept"))
-    monkeypatch.setattr(memory, "give_back", lambda _: log.append("given back"))
-    monkeypatch.setattr(training, "evaluate", evaluated)
-    train("memory")
-    assert log == ["kept", "given back", "evaluated", "given back", "evaluated"]
-
-
 def test_averaged_weights_are_what_is_kept_as_best(train: Train) -> None:
     run = train("average", "--ema-decay", "0.9")
     content = torch.load(run / "checkpoints" / "last.pt", weights_only=True)
-    assert not same(content["average"], content["model"])
+    average = {
+        name.removeprefix("module."): value
+        for name, value in content["ema"].items()
+        if name != "n_averaged"
+    }
+    assert not same(average, content["model"])
     best = torch.load(run / "checkpoints" / "best.pt", weights_only=True)
     if best["epoch"] == 2:
-        assert same(best["model"], content["average"])
+        assert same(best["model"], average)
 
 
 def test_a_profile_tells_where_the_time_went_and_changes_nothing(
     train: Train, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = train("profiled", "--profile", "3")
-    table = capsys.readouterr().out
-    assert "Mean of 3 steps" in table
-    assert all(f"\n{part} " in table for part in (*PARTS.values(), "other", "together"))
+    assert "waiting for data" in capsys.readouterr().out
     with gzip.open(run / "trace.json.gz", "rt", encoding="utf-8") as file:
         events = json.load(file)["traceEvents"]
     named = [event["name"] for event in events if event.get("cat") == "user_annotation"]
-    assert [named.count(part) for part in PARTS.values()] == [3, 3, 3, 3]
+    assert named.count("waiting for data") in (3, 4)  # one more at the end of an epoch
+    assert same(weights(run), weights(trained))
+
+
+def test_a_value_that_the_loop_adds_to_the_log_is_in_the_metrics(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = MetricLog.add
+    monkeypatch.setattr(
+        MetricLog, "add", lambda self, **values: original(self, **values, weight=2.5)
+    )
+    assert [row["train/weight"] for row in rows(train("logged"))] == [2.5, 2.5]
+
+
+def test_a_compiler_that_fails_is_an_error_if_requested_and_else_a_warning(
+    train: Train,
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class CompilerError(RuntimeError):
+        __module__ = "torch._dynamo.exc"
+
+    def wrap(self: Run, model: nn.Module) -> nn.Module:
+        if self.hardware.compile:
+            raise CompilerError("no such backend")
+        return model
+
+    monkeypatch.setattr(device, "compile_problem", lambda _: "")
+    monkeypatch.setattr(Run, "wrap", wrap)
+    train("compiled", "--compile", exit_code=2)
+    assert "no such backend). Leave out `--compile`" in capsys.readouterr().err
+    (tmp_path / "default.toml").write_text("compile = true\n", encoding="utf-8")
+    run = train("not-compiled", "--config", str(tmp_path / "default.toml"))
+    assert "Warning: torch.compile failed" in capsys.readouterr().err
     assert same(weights(run), weights(trained))
 
 

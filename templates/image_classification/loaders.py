@@ -1,0 +1,158 @@
+"""Step 2, load data: images with their classes, how they are augmented, and the loaders."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from .engine.data import BatchDataset, Data, SampleDataset
+from .engine.loading import EvalLoader, TrainLoader
+from .engine.run import Run
+from .hyperparameters import Hyperparameters
+from .vision.batches import CroppedImages, ShiftedImages
+from .vision.cache import PixelCache
+from .vision.classifiers import Preprocessing, preprocessing
+from .vision.digits import read_digits
+from .vision.image_folder import LabeledImages, read_image_folder
+from .vision.images import channel_statistics
+
+Batch = tuple[Tensor, Tensor]
+"""Images (N, C, H, W), and classes: numbers (N,), or probabilities (N, num_classes) when mixed."""
+
+DIGIT_SIZE, OWN_SIZE = 8, 64  # default image_size of the cnn
+MAX_SIZE_IN_MEMORY = 64  # larger digits would fill the memory
+MIN_CROP_AREA = 0.35  # share of the image
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What the model, the criterion and the figures must know about the data."""
+
+    classes: list[str]
+    channels: int
+    image_size: int
+    mean: list[float]
+    """Of each channel, for values from 0 to 1."""
+    std: list[float]
+
+
+class ImageDataset(SampleDataset):
+    """A sample is an image (C, H, W) uint8 and its class number.
+
+    With ``mix``, it is an image with values from 0 to 1, and a probability for each class.
+    """
+
+    def __init__(
+        self, images: LabeledImages, transform: v2.Transform, mix: v2.Transform | None = None
+    ) -> None:
+        self.images, self.transform, self.mix = images, transform, mix
+
+    def __len__(self) -> int:
+        return len(self.images.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int | Tensor]:
+        if self.mix is None:
+            return self._load(index)
+        partner = int(torch.randint(len(self), ()))  # follows from the sample's own seed
+        (image, label), (other_image, other_label) = self._load(index), self._load(partner)
+        images = torch.stack([image, other_image]) / 255
+        mixed, labels = self.mix(images, torch.tensor([label, other_label]))
+        return mixed[0], labels[0]
+
+    def _load(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(self.images.pixels[index]), self.images.labels[index]
+
+    def describe(self, index: int) -> str:
+        """The path of the image, or the number of the digit."""
+        return str(self.images.names[index])
+
+
+def make_data(hparams: Hyperparameters) -> Data:
+    """The training, validation and test images, and what is known about them."""
+    original = None if hparams.model == "cnn" else preprocessing(hparams.model)
+    default_size = DIGIT_SIZE if hparams.data is None else OWN_SIZE
+    size = hparams.image_size or (original.crop_size if original else default_size)
+    if hparams.data is None:
+        splits, classes = read_digits(hparams)
+    else:
+        side = math.ceil(size * MIN_CROP_AREA**-0.5)  # the smallest crop still has enough pixels
+        splits, classes = read_image_folder(
+            hparams.data, hparams, side=side, cache_gib=hparams.cache_gib
+        )
+    fixed = {name: ImageDataset(images, resize(size, original)) for name, images in splits.items()}
+    if original and hparams.pretrained:
+        statistics = {"mean": original.mean, "std": original.std}
+    else:
+        statistics = channel_statistics(fixed["train"])
+    info = DataInfo(classes, 1 if hparams.data is None else 3, size, **statistics)
+    is_small = hparams.data is None and size <= MAX_SIZE_IN_MEMORY
+    caches = [splits[name].pixels for name in ("train", "val")]
+    return Data(
+        train=make_train_set(hparams, splits["train"], fixed["train"], info),
+        val=ShiftedImages(fixed["val"]) if is_small else fixed["val"],
+        test=ShiftedImages(fixed["test"]) if is_small else fixed["test"],
+        info=info,
+        in_memory=hparams.data is None,
+        caches=[cache for cache in caches if isinstance(cache, PixelCache)],
+    )
+
+
+def make_train_set(
+    hparams: Hyperparameters, images: LabeledImages, fixed: ImageDataset, info: DataInfo
+) -> BatchDataset:
+    """The augmented training images. The default augmentations have a faster implementation."""
+    size, kind, mix = info.image_size, hparams.augment, mixing(hparams, len(info.classes))
+    if kind == "auto":
+        kind = "shift" if hparams.data is None else "crop"
+    is_small = hparams.data is None and size <= MAX_SIZE_IN_MEMORY
+    if mix is None and is_small and kind in ("none", "shift"):
+        return ShiftedImages(fixed, max_shift=0 if kind == "none" else margin(size))
+    if mix is None and hparams.data is not None and kind == "crop":
+        return CroppedImages(images, size, MIN_CROP_AREA)
+    return ImageDataset(images, augmentation(kind, size), mix)
+
+
+def resize(size: int, original: Preprocessing | None = None) -> v2.Transform:
+    """Resize and cut out the middle square, as ``original`` says for a model of torchvision."""
+    shorter = round(size * original.resize_size / original.crop_size) if original else size
+    return v2.Compose([v2.Resize(shorter, antialias=True), v2.CenterCrop(size)])
+
+
+def augmentation(kind: str, size: int) -> v2.Transform:
+    """The random transform of a training image to (C, size, size)."""
+    crop = [
+        v2.RandomResizedCrop(size, scale=(MIN_CROP_AREA, 1), antialias=True),
+        v2.RandomHorizontalFlip(),
+    ]
+    transforms: dict[str, list[Any]] = {
+        "none": [resize(size)],
+        "shift": [resize(size), v2.RandomCrop(size, padding=margin(size), padding_mode="edge")],
+        "crop": crop,
+        "strong": [*crop, v2.TrivialAugmentWide()],
+    }
+    return v2.Compose(transforms[kind])
+
+
+def margin(size: int) -> int:
+    """Pixels by which an image is shifted at most."""
+    return max(1, size // 8)
+
+
+def mixing(hparams: Hyperparameters, num_classes: int) -> v2.Transform | None:
+    """Mixup, cutmix, one of the two at random, or None."""
+    kinds = [(v2.MixUp, hparams.mixup_alpha), (v2.CutMix, hparams.cutmix_alpha)]
+    choices = [kind(alpha=alpha, num_classes=num_classes) for kind, alpha in kinds if alpha]
+    return v2.RandomChoice(choices) if choices else None
+
+
+def make_train_loader(data: Data, hparams: Hyperparameters, run: Run) -> TrainLoader:
+    """The training batches; their order and augmentation follow from the seed."""
+    return TrainLoader(data, hparams.batch_size, hparams.seed, run)
+
+
+def make_eval_loader(dataset: BatchDataset, data: Data, run: Run) -> EvalLoader:
+    """The batches of a validation or test set, in order."""
+    return EvalLoader(dataset, data, run)

@@ -1,0 +1,115 @@
+"""Fast data sets: whole batches of images at once, each image changed as its own seed says."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.utils.data import Dataset
+
+from ..engine.data import BatchDataset, BatchIndex
+from ..engine.seeding import uniform
+from .image_folder import LabeledImages
+
+NUM_TRIES = 10  # random boxes per crop; the first one that fits into the image is taken
+MAX_RATIO = 4 / 3  # of width to height; the smallest is 3 / 4
+
+
+class BatchedImages(Dataset[tuple[Tensor, int]]):
+    """Images with class numbers; a subclass has ``make_images``."""
+
+    def __init__(self, labels: list[int], names: list[str]) -> None:
+        self.labels, self.names = torch.tensor(labels), names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        seeds = torch.randint(2**62, (1,)).numpy().astype(np.uint64)
+        images, labels = self.__getitems__(BatchIndex(np.array([index]), seeds))
+        return images[0], int(labels[0])
+
+    def __getitems__(self, batch: BatchIndex) -> tuple[Tensor, Tensor]:
+        return self.make_images(batch), self.labels[torch.from_numpy(batch.indices)]
+
+    def make_images(self, batch: BatchIndex) -> Tensor:
+        """(N, C, H, W) uint8."""
+        raise NotImplementedError
+
+    def describe(self, index: int) -> str:
+        """Where an image comes from."""
+        return self.names[index]
+
+
+class ShiftedImages(BatchedImages):
+    """Images of one size in memory, moved by up to ``max_shift`` pixels where there are seeds.
+
+    As with torchvision's ``RandomCrop``, pixels from outside repeat the border.
+    """
+
+    def __init__(self, samples: BatchDataset, max_shift: int = 0) -> None:
+        pairs = [samples[index] for index in range(len(samples))]
+        names = [samples.describe(index) for index in range(len(samples))]
+        super().__init__([label for _, label in pairs], names)
+        images = torch.stack([image for image, _ in pairs]).numpy()
+        margin = (max_shift, max_shift)
+        padded = np.pad(images, [(0, 0), (0, 0), margin, margin], mode="edge")
+        # (N, C, D, D, H, W): views of every image, moved in D = 2 * max_shift + 1 ways each
+        self.views = np.lib.stride_tricks.sliding_window_view(padded, images.shape[2:], (2, 3))
+
+    def make_images(self, batch: BatchIndex) -> Tensor:
+        num_ways: int = self.views.shape[2]
+        way: Any = num_ways**2 // 2  # not moved
+        if batch.seeds is not None:
+            way = (batch.seeds % num_ways**2).astype(np.intp)
+        right, down = divmod(way, num_ways)
+        return torch.from_numpy(self.views[batch.indices, :, down, right])
+
+
+class CroppedImages(BatchedImages):
+    """For training: random parts of RGB images, resized, and mirrored in half of the cases.
+
+    The same as torchvision's ``RandomResizedCrop`` and ``RandomHorizontalFlip`` in a third of the
+    time. A part has at least ``min_area`` of its image and becomes ``size`` × ``size`` pixels.
+    """
+
+    def __init__(self, images: LabeledImages, size: int, min_area: float) -> None:
+        super().__init__(images.labels, [str(name) for name in images.names])
+        self.pixels, self.size, self.min_area = images.pixels, size, min_area
+
+    def make_images(self, batch: BatchIndex) -> Tensor:
+        assert batch.seeds is not None, "random crops need seeds"
+        images = [self.pixels[index] for index in batch.indices.tolist()]
+        sizes = np.array([image.shape[1:] for image in images])
+        boxes = random_boxes(sizes, batch.seeds, self.min_area).tolist()
+        crops = torch.empty(len(images), 3, self.size, self.size, dtype=torch.uint8)
+        for crop, image, (top, left, height, width) in zip(crops, images, boxes, strict=True):
+            part = image[None, :, top : top + height, left : left + width]
+            resized = interpolate(part, (self.size, self.size), mode="bilinear", antialias=True)
+            crop.copy_(resized[0])
+        is_mirrored = torch.from_numpy(batch.seeds % 2 == 1)
+        crops[is_mirrored] = crops[is_mirrored].flip(3)
+        return crops
+
+
+def random_boxes(sizes: np.ndarray, seeds: np.ndarray, min_area: float) -> np.ndarray:
+    """(N, 4): top, left, height and width of a random part of images of ``sizes`` (N, 2).
+
+    Areas are uniform, the logarithm of the aspect ratio too (Szegedy et al. 2014,
+    https://arxiv.org/abs/1409.4842). Where no box fits, it is the largest one in the middle.
+    """
+    numbers = uniform(seeds, 2 * NUM_TRIES + 2)
+    shares = min_area + (1 - min_area) * numbers[:, :NUM_TRIES]
+    areas = sizes.prod(axis=1, keepdims=True) * shares
+    ratios = np.exp(math.log(MAX_RATIO) * (2 * numbers[:, NUM_TRIES : 2 * NUM_TRIES] - 1))
+    tried = np.rint(np.stack([np.sqrt(areas / ratios), np.sqrt(areas * ratios)], axis=2))
+    fits = np.all((tried >= 1) & (tried <= sizes[:, None]), axis=2)
+    any_fits = fits.any(axis=1, keepdims=True)
+    largest = np.minimum(sizes, np.rint(sizes[:, ::-1] * MAX_RATIO))
+    first = tried[np.arange(len(sizes)), fits.argmax(axis=1)]
+    boxes = np.where(any_fits, first, largest).astype(np.int64)
+    places = np.where(any_fits, numbers[:, -2:], 0.5)
+    corners = (places * (sizes - boxes + 1)).astype(np.int64)
+    return np.concatenate([corners, boxes], axis=1)

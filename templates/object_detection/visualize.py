@@ -1,0 +1,158 @@
+"""Step 6, visualize: predicted boxes, precision and recall, missed objects, wrong detections."""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from .engine.data import Data
+from .engine.files import shorten
+from .loaders import Sample
+from .report.class_bars import draw_class_bars
+from .report.panels import draw_samples, grid, show
+from .report.precision_recall import draw_precision_recall
+from .vision.matching import (
+    Matches,
+    PrecisionCurve,
+    Predictions,
+    match,
+    pairwise_iou,
+    precision_curve,
+)
+
+MAX_IMAGES, MAX_MISTAKES = 12, 8
+MAX_TEXTS = 12  # in an image
+TRUE, CORRECT, WRONG = "#56B4E9", "#00D890", "#FF9A40"  # bright, to be seen on photographs
+
+
+def draw(predictions: Predictions, data: Data) -> Iterator[tuple[str, Figure, str]]:
+    """Yield (file name, figure, caption).
+
+    ``predictions`` has ``index`` (N,) into data.val, and what ``Predictions`` says. Before the
+    first validation it is empty.
+    """
+    names = [shorten(name, 24) for name in data.info.classes]
+    if predictions:
+        matches = match(predictions)
+        curves = [precision_curve(matches, label) for label in range(len(names))]
+        yield "detections", *draw_detections(matches, data, names)
+        present = [c for c, curve in enumerate(curves) if curve.num_objects]
+        precisions = [curves[c].precisions for c in present]
+        yield "precision_recall", *draw_precision_recall(precisions, [names[c] for c in present])
+        yield "classes", *draw_classes(curves, names)
+        yield "mistakes", *draw_mistakes(matches, data, names)
+    figure = draw_samples(data, 6, 1.7, partial(draw_sample, names=names))
+    yield "augmented_samples", figure, "Training images as the model sees them."
+
+
+def draw_detections(matches: Matches, data: Data, names: list[str]) -> tuple[Figure, str]:
+    """Evenly spaced validation images with true and predicted boxes, and the caption."""
+    index = matches.predictions["index"]
+    chosen = range(0, len(index), math.ceil(len(index) / MAX_IMAGES))
+    figure, panels = grid(len(chosen), columns=4, height=2.5)
+    for axes, n in zip(panels, chosen, strict=True):
+        show(axes, data.val[int(index[n])][0])
+        draw_boxes(axes, matches, n, names)
+        axes.set_xlabel(shorten(data.val.describe(int(index[n])), 36), fontsize=7)
+    return figure, (
+        "Validation images. Blue and dashed: true boxes; green: correct detections; orange: wrong "
+        f"ones. Only scores from {matches.threshold:.2f} on are shown, where F1 is highest."
+    )
+
+
+def draw_boxes(axes: Axes, matches: Matches, n: int, names: list[str]) -> None:
+    """The true boxes of image n, and the detections whose score is high enough."""
+    image = {name: values[n] for name, values in matches.predictions.items()}
+    for t in np.flatnonzero(image["true_labels"] >= 0):
+        is_missed = matches.found_scores[n, t] < matches.threshold
+        text = names[image["true_labels"][t]] if is_missed else ""
+        draw_box(axes, image["true_boxes"][t], TRUE, text, "--")
+    is_high = (image["labels"] >= 0) & (image["scores"] >= matches.threshold)
+    for k in np.flatnonzero(is_high):
+        text = f"{shorten(names[image['labels'][k]], 16)} {image['scores'][k]:.2f}"
+        color = CORRECT if matches.is_correct[n, k] else WRONG
+        draw_box(axes, image["boxes"][k], color, text if is_high.sum() <= MAX_TEXTS else "")
+
+
+def draw_box(axes: Axes, box: Sequence[float], color: str, text: str = "", line: str = "-") -> None:
+    """Draw a box onto an image, with a text above it."""
+    x1, y1, x2, y2 = (float(side) - 0.5 for side in box)  # pixel 0 begins at -0.5
+    axes.add_patch(
+        Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linestyle=line)
+    )
+    if text:
+        background = {"facecolor": color, "pad": 0.5, "linewidth": 0}
+        axes.text(x1, y1, text, fontsize=6, va="bottom", bbox=background, clip_on=True)
+
+
+def draw_classes(curves: list[PrecisionCurve], names: list[str]) -> tuple[Figure, str]:
+    """The average precision of each class, lowest first, and the caption."""
+    scores = np.array([curve.average_precision for curve in curves])
+    counts = [curve.num_objects for curve in curves]
+    figure, left_out = draw_class_bars(scores, counts, names, "average precision at IoU 0.5")
+    caption = "Each class of the validation set, lowest first; n is the number of its objects."
+    return figure, caption + left_out
+
+
+def draw_mistakes(matches: Matches, data: Data, names: list[str]) -> tuple[Figure, str]:
+    """Crops of missed objects and of the wrong detections with the highest scores; the caption."""
+    found, threshold = matches.predictions, matches.threshold
+    is_missed = (found["true_labels"] >= 0) & (matches.found_scores < threshold)
+    is_wrong = (found["labels"] >= 0) & (found["scores"] >= threshold) & ~matches.is_correct
+    missed = lowest(matches.found_scores, is_missed)
+    wrong = lowest(-found["scores"], is_wrong)
+    caption = "Missed objects, and the wrong detections with the highest scores."
+    if not len(missed) + len(wrong):
+        figure = Figure(figsize=(6, 1))
+        text = f"No mistakes in {len(found['index'])} images."
+        figure.text(0.5, 0.5, text, ha="center", va="center")
+        return figure, caption
+    figure, panels = grid(len(missed) + len(wrong), columns=4, height=2.6)
+    for axes, (n, t) in zip(panels, missed, strict=False):
+        draw_crop(axes, data, int(found["index"][n]), found["true_boxes"][n, t], TRUE)
+        axes.set_title(f"missed: {names[found['true_labels'][n, t]]}", fontsize=8, loc="left")
+    for axes, (n, k) in zip(panels[len(missed) :], wrong, strict=True):
+        draw_crop(axes, data, int(found["index"][n]), found["boxes"][n, k], WRONG)
+        axes.set_title(describe_wrong(found, n, k, names), fontsize=8, loc="left")
+    return figure, f"{caption} Some annotations may be wrong."
+
+
+def lowest(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(M, 2): where the lowest of the ``values`` (N, K) are, among those that ``mask`` selects."""
+    positions = np.argwhere(mask)
+    return positions[np.argsort(values[mask], kind="stable")][:MAX_MISTAKES]
+
+
+def describe_wrong(predictions: Predictions, n: int, k: int, names: list[str]) -> str:
+    """What detection k of image n says, and what is there."""
+    iou = pairwise_iou(predictions, n)[k]
+    best = int(iou.argmax())
+    true = f"{names[predictions['true_labels'][n, best]]}, IoU {iou[best]:.2f}"
+    name = shorten(names[predictions["labels"][n, k]], 17)
+    text = f"predicted: {name} ({predictions['scores'][n, k]:.2f})"
+    return f"{text}\ntrue: {true if iou[best] > 0.1 else 'nothing'}"
+
+
+def draw_crop(axes: Axes, data: Data, i: int, box: Sequence[float], color: str) -> None:
+    """A box of a validation image and what is around it."""
+    image = data.val[i][0]
+    show(axes, image)
+    draw_box(axes, box, color)
+    x1, y1, x2, y2 = map(float, box)
+    side = min(2 * max(x2 - x1, y2 - y1, 8), max(image.shape[1:]))
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    axes.set(xlim=(x - side / 2, x + side / 2), ylim=(y + side / 2, y - side / 2))
+    axes.set_xlabel(shorten(data.val.describe(i), 36), fontsize=7)
+
+
+def draw_sample(axes: Axes, sample: Sample, names: list[str]) -> None:
+    """A training image with its boxes."""
+    image, target = sample
+    show(axes, image)
+    has_room = len(target["labels"]) <= MAX_TEXTS
+    for box, label in zip(target["boxes"], target["labels"], strict=True):
+        draw_box(axes, box.tolist(), TRUE, shorten(names[label], 12) if has_room else "")

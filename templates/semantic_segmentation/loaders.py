@@ -1,0 +1,147 @@
+"""Step 2, load data: images with a mask each, and how both are resized and augmented."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from .engine.data import BatchDataset, Data, SampleDataset
+from .engine.errors import UserError
+from .engine.loading import EvalLoader, TrainLoader
+from .engine.run import Run
+from .hyperparameters import Hyperparameters
+from .vision.cache import PixelCache
+from .vision.images import channel_statistics
+from .vision.mask_folder import MaskedImages, read_mask_folder
+from .vision.masks import IGNORED
+from .vision.scenes import CLASSES, make_scenes
+from .vision.segmenters import preprocessing
+
+Batch = tuple[Tensor, Tensor]
+"""Images (N, 3, H, W) uint8, and masks (N, H, W) uint8: the class of each pixel, or IGNORED."""
+
+SCENE_SIZE, OWN_SIZE = 64, 256  # default image_size of the unet
+MIN_CROP_AREA = 0.25  # of the image
+DECODED_SCALE = 2  # files are decoded to twice the image_size, enough for the smallest crop
+FILL: dict[Any, int] = {tv_tensors.Image: 0, tv_tensors.Mask: IGNORED}  # outside of the image
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What the model, the criterion and the figures must know about the data."""
+
+    classes: list[str]
+    image_size: int
+    mean: list[float]
+    """Of each channel, for values from 0 to 1."""
+    std: list[float]
+
+
+class SegmentationDataset(SampleDataset):
+    """A sample is an image (3, S, S) uint8 and its mask (S, S) uint8."""
+
+    def __init__(self, images: MaskedImages, transform: v2.Transform) -> None:
+        self.images = images
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.images.names)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        pixels = self.images.pixels[index]
+        image, mask = self.transform(tv_tensors.Image(pixels[:3]), tv_tensors.Mask(pixels[3]))
+        return image.as_subclass(Tensor), mask.as_subclass(Tensor)
+
+    def describe(self, index: int) -> str:
+        """The path of the image, or the name of the scene."""
+        return self.images.names[index]
+
+
+def make_data(hparams: Hyperparameters) -> Data:
+    """The training, validation and test images, and what is known about them."""
+    original = None if hparams.model == "unet" else preprocessing(hparams.model)
+    size = hparams.image_size or (original.image_size if original else None)
+    if hparams.data is None:
+        size = size or SCENE_SIZE
+        splits, classes = digit_scenes(hparams)
+    else:
+        size = size or OWN_SIZE
+        splits, classes = read_mask_folder(
+            hparams.data, hparams, side=DECODED_SCALE * size, cache_gib=hparams.cache_gib
+        )
+    if original and hparams.pretrained:
+        statistics = {"mean": original.mean, "std": original.std}
+    else:
+        statistics = channel_statistics(SegmentationDataset(splits["train"], resize(size)))
+    caches = [splits[name].pixels for name in ("train", "val")]
+    return Data(
+        train=SegmentationDataset(splits["train"], augmentation(hparams, size)),
+        val=SegmentationDataset(splits["val"], resize(size)),
+        test=SegmentationDataset(splits["test"], resize(size)),
+        info=DataInfo(classes, size, **statistics),
+        in_memory=hparams.data is None,
+        caches=[cache for cache in caches if isinstance(cache, PixelCache)],
+    )
+
+
+def digit_scenes(hparams: Hyperparameters) -> tuple[dict[str, MaskedImages], list[str]]:
+    """Scenes made of the handwritten digits in scikit-learn: the splits, and the classes."""
+    splits = {
+        name: MaskedImages(torch.cat([scenes.images, scenes.masks.unsqueeze(1)], 1), scenes.names)
+        for name, scenes in make_scenes(hparams).items()
+    }
+    return splits, ["ground", *CLASSES]
+
+
+def resize(size: int) -> v2.Transform:
+    """Resize so that the longer side has ``size`` pixels, and pad to a square."""
+    return v2.Compose([v2.Resize(None, max_size=size, antialias=True), partial(pad, size=size)])
+
+
+def pad(image: Tensor, mask: Tensor, *, size: int) -> tuple[Tensor, Tensor]:
+    """Pad at the right and at the bottom to ``size`` × ``size``; the mask ignores these pixels."""
+    height, width = mask.shape
+    padding = [0, 0, size - width, size - height]
+    if any(padding):
+        image = v2.functional.pad(image, padding, fill=FILL[tv_tensors.Image])
+        mask = v2.functional.pad(mask, padding, fill=FILL[tv_tensors.Mask])
+    return image, mask
+
+
+def augmentation(hparams: Hyperparameters, size: int) -> v2.Transform:
+    """The random transform of a training image and its mask to ``size`` × ``size`` pixels."""
+    kind = hparams.augment
+    if kind == "auto":
+        kind = "shift" if hparams.data is None else "crop"
+    shift = v2.RandomCrop(size, padding=max(1, size // 8), fill=FILL)
+    crop = [
+        v2.RandomResizedCrop(size, scale=(MIN_CROP_AREA, 1), antialias=True),
+        v2.RandomHorizontalFlip(),
+    ]
+    steps: dict[str, list[Any]] = {
+        "none": [resize(size)],
+        "shift": [resize(size), shift],
+        "crop": crop,
+        "strong": [v2.RandomPhotometricDistort(), *crop],
+    }
+    return v2.Compose(steps[kind])
+
+
+def make_train_loader(data: Data, hparams: Hyperparameters, run: Run) -> TrainLoader:
+    """The training batches, in an order and with augmentation that follow from the seed."""
+    num_pieces = run.settings.accumulation_steps * run.dist.world_size
+    if hparams.model.startswith("deeplabv3_") and hparams.batch_size < 2 * num_pieces:
+        raise UserError(
+            f"{hparams.model} has a batch norm that needs two images at a time. "
+            f"Use --batch-size {2 * num_pieces} or more."
+        )
+    return TrainLoader(data, hparams.batch_size, hparams.seed, run)
+
+
+def make_eval_loader(dataset: BatchDataset, data: Data, run: Run) -> EvalLoader:
+    """The batches of a validation or test set, in order."""
+    return EvalLoader(dataset, data, run, max_batch=32)

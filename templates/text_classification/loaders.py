@@ -1,0 +1,137 @@
+"""Step 2, load data: texts as numbers of their tokens, the data set, and the loaders."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .engine.data import BatchDataset, BatchIndex, Data
+from .engine.loading import EvalLoader, TrainLoader
+from .engine.run import Run
+from .hyperparameters import Hyperparameters
+from .text.names import read_names
+from .text.texts import Texts, read_texts, split_texts
+from .text.vocabulary import PADDING, UNKNOWN, build_vocabulary, to_numbers, tokenize
+
+NOTEWORTHY = 0.01  # share of unknown tokens
+
+Batch = tuple[Tensor, np.ndarray, Tensor]
+"""Tokens (N, L), each text with PADDING after its end; lengths (N,); numbers of classes (N,)."""
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What the model, the criterion and the figures must know."""
+
+    classes: list[str]
+    vocabulary: list[str]
+    """Tokens of the training texts, the most frequent first."""
+    num_cut: int
+    """Texts that are longer than max_length."""
+    unknown_share: float
+    """Share of the tokens of the validation texts that the vocabulary does not have."""
+
+
+class TextDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Texts as numbers of their tokens, all in one tensor, so that a batch is made at once.
+
+    A sample is (tokens: (L,) int64, class: () int64). Text i has the tokens from starts[i] to
+    starts[i + 1].
+    """
+
+    def __init__(self, source: Texts, tokens: list[list[str]], vocabulary: list[str]) -> None:
+        self.source = source
+        self.tokens = torch.tensor(to_numbers(tokens, vocabulary), dtype=torch.int32)
+        self.starts = torch.tensor([0, *map(len, tokens)]).cumsum(0)
+        self.labels = torch.tensor(source.labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        first, last = self.starts[index], self.starts[index + 1]
+        return self.tokens[first:last].long(), self.labels[index]
+
+    def __getitems__(self, batch: BatchIndex) -> Batch:
+        """A whole batch at once, padded to its longest text.
+
+        The lengths are an array, because only tensors are moved to the GPU: reading them from
+        there would make every step wait for the one before.
+        """
+        rows = torch.from_numpy(batch.indices)
+        starts = self.starts[rows]
+        lengths = self.starts[rows + 1] - starts
+        positions = torch.arange(int(lengths.max())).expand(len(rows), -1)
+        inside = positions < lengths.unsqueeze(1)
+        tokens = self.tokens[torch.where(inside, starts.unsqueeze(1) + positions, 0)].long()
+        return torch.where(inside, tokens, PADDING), lengths.numpy(), self.labels[rows]
+
+    def describe(self, index: int) -> str:
+        """The row or the file of a text."""
+        return self.source.places[index]
+
+    def text(self, index: int) -> str:
+        """The text as it was given."""
+        return self.source.texts[index]
+
+
+def load_texts(hparams: Hyperparameters) -> tuple[dict[str, Texts], list[str]]:
+    """The texts of "train", "val" and "test", and the names of the classes."""
+    if hparams.data is None:
+        names, classes = read_names()
+        return split_texts({"train": names}, classes, hparams), classes
+    return read_texts(hparams.data, hparams.text_column, hparams.label_column, hparams)
+
+
+def make_data(hparams: Hyperparameters) -> Data:
+    """The data sets that the hyperparameters name."""
+    sources, classes = load_texts(hparams)
+    whole = {
+        split: [
+            tokenize(text, hparams.tokens, lowercase=hparams.lowercase) for text in source.texts
+        ]
+        for split, source in sources.items()
+    }
+    cut = {split: [text[: hparams.max_length] for text in texts] for split, texts in whole.items()}
+    vocabulary = build_vocabulary(cut["train"], hparams.min_count)
+    train, val, test = (
+        TextDataset(sources[split], cut[split], vocabulary) for split in ("train", "val", "test")
+    )
+    info = DataInfo(
+        classes,
+        vocabulary,
+        num_cut=sum(len(text) > hparams.max_length for texts in whole.values() for text in texts),
+        unknown_share=(val.tokens == UNKNOWN).float().mean().item(),
+    )
+    for note in describe_losses(info, len(train) + len(val) + len(test), hparams):
+        print(note, file=sys.stderr)
+    lengths = train.starts.diff().tolist()
+    return Data(train, val, test, info, in_memory=True, train_lengths=lengths)
+
+
+def describe_losses(info: DataInfo, num_texts: int, hparams: Hyperparameters) -> Iterator[str]:
+    """What the user should know of texts that the model does not see as they are."""
+    if info.num_cut:
+        yield (
+            f"Cut: {info.num_cut:,} of {num_texts:,} texts have more than {hparams.max_length} "
+            "tokens. --max-length sets where they end."
+        )
+    if info.unknown_share > NOTEWORTHY:
+        yield (
+            f"Unknown: {info.unknown_share:.1%} of the {hparams.tokens} of the validation texts "
+            f"are fewer than {hparams.min_count} times in the training texts (--min-count)."
+        )
+
+
+def make_train_loader(data: Data, hparams: Hyperparameters, run: Run) -> TrainLoader:
+    """Batches in random order, which follows from the seed; texts of similar length together."""
+    return TrainLoader(data, hparams.batch_size, hparams.seed, run)
+
+
+def make_eval_loader(dataset: BatchDataset, data: Data, run: Run) -> EvalLoader:
+    """Batches in order."""
+    return EvalLoader(dataset, data, run)

@@ -1,0 +1,44 @@
+"""Splitting texts into tokens, and the vocabulary of the training texts."""
+
+import functools
+import re
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+
+from ..engine.errors import UserError
+
+PADDING, UNKNOWN, FIRST = 0, 1, 2  # the numbers of the vocabulary's tokens begin with FIRST
+
+
+def tokenize(text: str, tokens: str, *, lowercase: bool) -> list[str]:
+    """A text as characters or words; letters with accents are one character (NFC)."""
+    text = unicodedata.normalize("NFC", text)
+    if lowercase:
+        text = text.lower()
+    return list(text) if tokens == "characters" else _words().findall(text)
+
+
+@functools.cache
+def _words() -> re.Pattern[str]:
+    """Words, or single punctuation marks. In words are marks, such as the vowel signs of Hindi."""
+    marks = (chr(n) for n in range(sys.maxunicode) if unicodedata.category(chr(n))[0] == "M")
+    return re.compile(rf"[\w{''.join(marks)}]+|[^\w\s]")
+
+
+def build_vocabulary(texts: Iterable[list[str]], min_count: int) -> list[str]:
+    """The tokens that are at least ``min_count`` times in the texts, the most frequent first."""
+    counts = Counter(token for tokens in texts for token in tokens)
+    frequent = [token for token, count in counts.items() if count >= min_count]
+    if not frequent:
+        raise UserError(
+            f"No token is {min_count} times in the training texts. Type a smaller --min-count."
+        )
+    return sorted(frequent, key=lambda token: (-counts[token], token))
+
+
+def to_numbers(texts: Iterable[list[str]], vocabulary: list[str]) -> list[int]:
+    """The numbers of all tokens, one text after the other."""
+    numbers = {token: number for number, token in enumerate(vocabulary, start=FIRST)}
+    return [numbers.get(token, UNKNOWN) for tokens in texts for token in tokens]

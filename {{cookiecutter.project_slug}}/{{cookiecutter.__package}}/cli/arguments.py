@@ -1,0 +1,96 @@
+"""The flags of the commands that train: hyperparameters, settings of the run, and of the call.
+
+Needs no torch, so that ``--help`` and refusals come at once.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+from ..engine.files import PROJECT, read_toml
+from ..engine.run_directory import find_run
+from ..engine.settings import RunSettings, from_plain, to_plain
+from ..hyperparameters import Hyperparameters
+
+PACKAGE = __name__.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Settings(RunSettings, Hyperparameters):
+    """All that has a default, a place in the TOML files, and a flag."""
+
+    def __post_init__(self) -> None:
+        _ = self.hparams, self.run_settings  # each checks itself
+
+    @property
+    def hparams(self) -> Hyperparameters:
+        """What decides the result."""
+        return take(Hyperparameters, vars(self))
+
+    @property
+    def run_settings(self) -> RunSettings:
+        """How the run runs."""
+        return take(RunSettings, vars(self))
+
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Settings)
+
+
+def take(kind: type[T], values: Mapping[str, Any]) -> T:
+    """The dataclass ``kind``, made from those of the ``values`` that it has."""
+    names = [item.name for item in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: values[name] for name in names if name in values})
+
+
+def parse(kind: type[S], command: str, argv: Sequence[str]) -> S:
+    """The arguments of a command. Lowest first: defaults, device.toml, --config, flags.
+
+    A resumed run brings its own hyperparameters.toml, in the place of device.toml.
+    """
+    early = argparse.ArgumentParser(prog=program(command), add_help=False, allow_abbrev=False)
+    early.add_argument("--config", type=Path)
+    early.add_argument("--resume")
+    known = early.parse_known_args(argv)[0]
+    files = [PROJECT / "device.toml"] if (PROJECT / "device.toml").exists() else []
+    if known.resume is not None and "resume" in {item.name for item in dataclasses.fields(kind)}:
+        files.append(find_run(known.resume) / "hyperparameters.toml")
+    if known.config is not None:
+        files.append(known.config)
+    values: dict[str, Any] = {}
+    for file in files:
+        values |= to_plain(from_plain(Settings, values | read_toml(file), str(file)))
+    defaults = take(kind, vars(from_plain(Settings, values)))
+    arguments = tyro.cli(kind, prog=program(command), args=argv, default=defaults)
+    return from_plain(kind, to_plain(arguments))
+
+
+def requested_settings(argv: Sequence[str]) -> frozenset[str]:
+    """Names of the settings that were typed as flags."""
+    flags = {word.partition("=")[0].removeprefix("--") for word in argv if word.startswith("--")}
+    names = {flag.replace("-", "_") for flag in flags | {f.removeprefix("no-") for f in flags}}
+    return frozenset(item.name for item in dataclasses.fields(Settings)) & names
+
+
+def load_settings(run: Path) -> Settings:
+    """The resolved set of a run."""
+    path = run / "hyperparameters.toml"
+    return from_plain(Settings, read_toml(path), str(path))
+
+
+def program(command: str) -> str:
+    """The command as the user typed it, for messages."""
+    script = Path(sys.argv[0]).name
+    return f"python {script}" if script == f"{command}.py" else f"python -m {PACKAGE} {command}"
+
+
+def warn(notes: Sequence[str]) -> None:
+    """Print which settings are not followed, and why."""
+    for note in notes:
+        print(f"Warning: {note}", file=sys.stderr)

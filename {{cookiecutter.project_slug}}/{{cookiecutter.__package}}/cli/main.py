@@ -1,0 +1,79 @@
+"""Finds the command that was typed, and turns errors into a sentence and an exit code."""
+
+import difflib
+import importlib
+import os
+import sys
+
+from ..engine.errors import UserError, explain
+
+PACKAGE = __name__.partition(".")[0]
+COMMANDS = {
+    "train": "train a model; the same as python train.py",
+    "evaluate": "compute the metrics of a run on the test set",
+    "report": "draw the figures of a run and write its report.html again",
+    "find-lr": "try learning rates in one short training, and propose one",
+    "find-batch-size": "find the largest batch that fits in the memory of the GPU",
+    "doctor": "show what this machine is, what torch can do with it, and how to fix it",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    # Threads that spin while they wait make a step up to twenty times slower when another program
+    # takes a core. GNU OpenMP reads this when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if not argv or argv[0] in ("-h", "--help"):
+        print(overview())
+        return 0 if argv else 2
+    try:
+        return run_command(argv[0], argv[1:])
+    except UserError as error:
+        # A worker process wraps the error in its own traceback; the sentence comes last.
+        print(f"Error: {str(error).rpartition('UserError: ')[2].strip()}", file=sys.stderr)
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == PACKAGE:
+            raise
+        print(
+            f"Error: the package {error.name} is not installed here. Use `uv sync`, and `uv run` "
+            "before each command; or `python -m pip install -r requirements-torch.txt`, then "
+            "`python -m pip install -e .`",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        problem = explain(error)
+        if problem is None:
+            raise
+        print(f"Error: {problem}", file=sys.stderr)
+        sys.unraisablehook = lambda _: None  # what is cleaned up from here on has nothing to add
+        return problem.exit_code
+
+
+def run_command(name: str, argv: list[str]) -> int:
+    """Import the module of the command, and call its ``main``.
+
+    Raises:
+        UserError: there is no such command.
+    """
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Commands: {', '.join(COMMANDS)}."
+        raise UserError(f"There is no command {name!r}. {hint}")
+    module = importlib.import_module(f"{PACKAGE}.cli.{name.replace('-', '_')}")
+    code: int = module.main(argv)
+    return code
+
+
+def overview() -> str:
+    """The commands, a line each."""
+    program = f"python -m {PACKAGE}"
+    lines = [f"  {name:<16} {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [f"usage: {program} COMMAND ...", "", *lines, "", f"{program} COMMAND --help says more."]
+    )

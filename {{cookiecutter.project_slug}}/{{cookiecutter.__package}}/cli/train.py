@@ -1,0 +1,118 @@
+"""Train a model: ``python train.py``, or ``python -m PACKAGE train``."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..engine.errors import Stopped, UserError
+from ..engine.settings import CountOrZero, to_plain
+from .arguments import PACKAGE, Settings, parse, requested_settings, warn
+
+if TYPE_CHECKING:  # --help takes no torch
+    from ..engine.checkpoint import Progress
+    from ..engine.run import Run
+    from ..hyperparameters import Hyperparameters
+
+
+@dataclass(frozen=True)
+class TrainArguments(Settings):
+    """Train a model. Each run gets a directory of its own below runs/.
+
+    Precedence, lowest first: the defaults, device.toml (this machine), --config, the flags.
+    """
+
+    config: Path | None = None
+    """TOML file of settings, such as the hyperparameters.toml of an earlier run."""
+    run: str | None = None
+    """Name of the run. None: the time."""
+    resume: str | None = None
+    """Resume this run (its name, its directory, or latest) exactly where it stopped."""
+    report: bool = True
+    """Draw the figures and write the report at the end."""
+    profile: CountOrZero = 0
+    """Measure where the time of this many steps goes, after the first six; 0: no steps."""
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    arguments = parse(TrainArguments, "train", argv)
+    if arguments.run and arguments.resume:
+        raise UserError("A run that is resumed has a name already. Leave out --run.")
+    from ..engine.device import resolve
+    from ..engine.distributed import process_group
+    from ..engine.run import Run
+    from ..engine.run_directory import find_restarted, find_run, open_run
+    from ..engine.seeding import make_deterministic
+
+    resumed = find_run(arguments.resume) if arguments.resume else find_restarted(arguments.run)
+    hparams, settings = arguments.hparams, arguments.run_settings
+    hardware = resolve(settings, requested_settings(argv))
+    resolved: dict[str, Any] = {
+        "device": hardware.device.type,
+        "precision": hardware.precision,
+        "compile": hardware.compile,
+    }
+    settings = dataclasses.replace(settings, **resolved)
+    if settings.deterministic:
+        make_deterministic()
+    with process_group(hardware.backend) as dist:
+        if dist.is_main:
+            warn(hardware.notes)
+        plain = to_plain(hparams), to_plain(settings)
+        with open_run(arguments.run, resumed, *plain, dist) as directory:
+            run = Run(directory, settings, hardware, dist, arguments.profile * dist.is_main)
+            try:
+                progress = train_or_fall_back(hparams, run)
+            except Stopped as stopped:
+                return end_stopped(stopped, run)
+    if run.is_main:
+        finish(progress, hparams, run, arguments.report)
+    return 0
+
+
+def train_or_fall_back(hparams: "Hyperparameters", run: "Run") -> "Progress":
+    """Train; where torch.compile was only a default and fails, train without it.
+
+    Raises:
+        UserError: it fails, and ``--compile`` was typed.
+    """
+    from ..engine.errors import is_compile_error
+    from ..train import train
+
+    try:
+        return train(hparams, run)
+    except Exception as error:
+        if not (run.hardware.compile and is_compile_error(error)):
+            raise
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        problem = f"torch.compile failed ({type(error).__name__}: {reason[:200]})."
+        if run.hardware.compile_requested:
+            raise UserError(f"{problem} Leave out `--compile`.") from error
+        warn([f"{problem} Training without it."] if run.is_main else [])
+    hardware = dataclasses.replace(run.hardware, compile=False)
+    return train(hparams, dataclasses.replace(run, hardware=hardware))
+
+
+def end_stopped(stopped: Stopped, run: "Run") -> int:
+    """Say how to continue; returns the exit code."""
+    from ..engine.signals import is_signal, requeue
+
+    if run.is_main:
+        print(f"Stopped and saved. Continue with: python train.py --resume {run.directory.name}")
+        if is_signal(stopped.signal_number, run.settings.requeue_signal):
+            requeue()
+    return 128 + stopped.signal_number
+
+
+def finish(progress: "Progress", hparams: "Hyperparameters", run: "Run", report: bool) -> None:
+    """Say how good the model is, and what to do next."""
+    if progress.best is not None:
+        print(f"Best epoch: {progress.best_epoch} ({hparams.monitor} {progress.best:.4f}).")
+    if run.profile_steps and not (run.directory / "trace.json.gz").exists():
+        print(f"Nothing was profiled: the run had too few steps for --profile {run.profile_steps}.")
+    if report:
+        from .report import write_report  # imports matplotlib, which training does not need
+
+        print(f"Report: {write_report(run.directory)}")
+    print(f"Metrics on the test set: python -m {PACKAGE} evaluate {run.directory.name}")

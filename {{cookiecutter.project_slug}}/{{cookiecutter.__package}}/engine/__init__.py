@@ -1,0 +1,1 @@
+"""What every training needs: checkpoints, samplers, devices, run directories, settings."""

@@ -1,0 +1,91 @@
+"""Reading and writing files: whole or not at all, in UTF-8, with errors that name the file."""
+
+import importlib.util
+import json
+import os
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+from unicodedata import east_asian_width
+
+from .errors import UserError
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that replaces ``path`` only when it is complete and on the disk."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        if os.name != "nt":  # elsewhere the new name must be written to the disk too
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file for people and programs."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_text(path: Path) -> str:
+    """The content of a text file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        UserError: it cannot be read, or is not UTF-8; the message names the line.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path} is not text in UTF-8 (line {line}). Save it as UTF-8.") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values in a TOML file.
+
+    Raises:
+        UserError: there is no such file, or it is not TOML.
+    """
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not valid TOML: {error}.") from None
+
+
+def packaged_file(name: str) -> Path:
+    """A data file inside scikit-learn, found without the two seconds of importing it."""
+    spec = importlib.util.find_spec("sklearn")
+    assert spec is not None and spec.origin is not None, "scikit-learn is a dependency"
+    return Path(spec.origin).parent / "datasets" / "data" / name
+
+
+def shorten(text: str, width: int) -> str:
+    """The text on one line, with its middle left out where it is too long for a figure."""
+    text = " ".join(text.split())
+    cells = sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+    width = width * len(text) // max(cells, 1)  # a Hangul letter is as wide as two Latin ones
+    half = (width - 1) // 2
+    return text if len(text) <= width else f"{text[:half]}…{text[-half:]}"

@@ -1,0 +1,29 @@
+"""How many CPUs this process may use."""
+
+import os
+import re
+from pathlib import Path
+
+
+def usable_cpus(root: Path = Path("/")) -> int:
+    """CPUs by this process's affinity and its container's quota; ``root`` has /proc and /sys."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    top = root / "sys/fs/cgroup"
+    # Version 2 of control groups: each group above this process may have a quota.
+    own = re.search(r"^0::/(.*)", _read(root / "proc/self/cgroup"), re.MULTILINE)
+    folder = top / (own[1] if own else "")
+    texts = [_read(it / "cpu.max") for it in (folder, *folder.parents) if it.is_relative_to(top)]
+    # Version 1: one group, whose folder has one of two names.
+    for name in ("cpu", "cpu,cpuacct"):
+        parts = [_read(top / name / f"cpu.cfs_{part}_us") for part in ("quota", "period")]
+        texts.append(" ".join(parts))
+    # Quota and period; instead of a number, "max" and -1 mean no quota.
+    pairs = re.findall(r"^([1-9]\d*)\s+([1-9]\d*)", "\n".join(texts), re.MULTILINE)
+    return max(1, min([cpus, *(int(quota) // int(period) for quota, period in pairs)]))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""

@@ -1,0 +1,139 @@
+"""How a run runs (it decides only the speed), and where all settings get their values from.
+
+Precedence, lowest first: the defaults in the classes, ``device.toml`` (this machine), the file
+given as ``--config FILE.toml``, the flags. What decides the result is in ``hyperparameters.py``.
+"""
+
+import dataclasses
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from annotated_types import Ge, Gt, Interval
+
+from .errors import UserError
+
+Count = Annotated[int, Ge(1)]
+CountOrZero = Annotated[int, Ge(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+NonNegativeFloat = Annotated[float, Ge(0)]
+Fraction = Annotated[float, Interval(ge=0, le=1)]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run runs: none of it changes which samples form a step, or in which order."""
+
+    device: Literal["auto", "cuda", "mps", "xpu", "cpu"] = "auto"
+    """Where to compute. auto: the GPU that torch can use, else the CPU."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of the heavy operations (automatic mixed precision)."""
+    num_workers: CountOrZero = 0
+    """Processes that load data. Data in memory needs none."""
+    accumulation_steps: Count = 1
+    """Micro-batches into which each batch is cut when it does not fit in memory."""
+    eval_batch_size: Count = 256
+    """Samples per batch in validation and test, at most."""
+    channels_last: bool = True
+    """Memory layout that makes convolutions faster."""
+    tf32: bool = True
+    """Let NVIDIA GPUs round fp32 matrix products to TF32, which is much faster."""
+    compile: bool = False
+    """Compile the model: the first step takes longer, the others less."""
+    checkpoint_every: str = "10min"
+    """Save within an epoch too: after so many steps (500) or so much time (30s, 10min, 1h).
+    0: only at the end of each epoch."""
+    deterministic: bool = False
+    """Let torch refuse operations whose last bits vary from run to run on a GPU; slower."""
+    requeue_signal: Literal["USR1", "USR2"] | None = None
+    """Signal by which a cluster announces that the job must end. The run is saved, and under Slurm
+    put into the queue again."""
+
+    def __post_init__(self) -> None:
+        parse_interval(self.checkpoint_every)
+
+
+def parse_interval(text: str) -> tuple[int, str]:
+    """An interval as (number, "steps" or "seconds"); 0 for never.
+
+    Raises:
+        UserError: it is not like 500, 30s, 10min or 1h.
+    """
+    match = re.fullmatch(r"(\d+) ?(s|min|h)?", text)
+    if match is None:
+        raise UserError(
+            "checkpoint-every must be a number of steps, such as 500, or a time, such as 30s, "
+            f"10min or 1h, but is {text!r}."
+        )
+    number, unit = int(match[1]), match[2]
+    seconds = {"s": 1, "min": 60, "h": 3600}
+    return (number * seconds[unit], "seconds") if unit else (number, "steps")
+
+
+def to_plain(settings: Any) -> dict[str, Any]:
+    """The fields as TOML and JSON can hold them: paths as text, and without those that are None."""
+    values = ((item.name, getattr(settings, item.name)) for item in dataclasses.fields(settings))
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in values
+        if value is not None
+    }
+
+
+def from_plain(kind: type[T], values: Mapping[str, Any], origin: str = "") -> T:
+    """An instance of the dataclass ``kind``, its fields checked against their annotations.
+
+    Raises:
+        UserError: a name is unknown, or a value is wrong; the message names all of them, and
+            ``origin``, the file that they are from.
+    """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    class Checked(kind):  # type: ignore[valid-type, misc]
+        __pydantic_config__: ClassVar = ConfigDict(
+            strict=True, extra="forbid", allow_inf_nan=False, validate_default=True
+        )
+
+    try:
+        checked = TypeAdapter(Checked).validate_json(json.dumps(values), strict=True)
+    except ValidationError as error:
+        problems = [_describe(kind, dict(item)) for item in error.errors()]
+        raise UserError(" ".join(([f"{origin}:"] if origin else []) + problems)) from None
+    return kind(**{item.name: getattr(checked, item.name) for item in dataclasses.fields(checked)})
+
+
+def _describe(kind: Any, error: dict[str, Any]) -> str:
+    name = str(error["loc"][0])
+    if error["type"] == "unexpected_keyword_argument":
+        names = [item.name for item in dataclasses.fields(kind)]
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else "`--help` lists them all."
+        return f"There is no setting {name!r}. {hint}"
+    problem = error["msg"][0].lower() + error["msg"][1:]
+    return f"{name.replace('_', '-')}: {problem}, but it is {error['input']!r}."
+
+
+def require_same_hyperparameters(
+    saved: Mapping[str, Any], current: Mapping[str, Any], may_change: Iterable[str], run: Path
+) -> None:
+    """Refuse to resume a run with other hyperparameters.
+
+    Raises:
+        UserError: some differ that are not in ``may_change``; the message says which, and how.
+    """
+    differing = [
+        f"{name.replace('_', '-')} was {saved.get(name)}, now it is {current.get(name)}"
+        for name in sorted({*saved, *current} - set(may_change))
+        if saved.get(name) != current.get(name)
+    ]
+    if differing:
+        raise UserError(
+            f"{run} cannot be resumed with other hyperparameters: {'; '.join(differing)}. "
+            "Use those of the run, or train a new one."
+        )

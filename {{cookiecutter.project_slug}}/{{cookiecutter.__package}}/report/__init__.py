@@ -1,0 +1,1 @@
+"""Figures that several tasks share, and the page that shows them."""

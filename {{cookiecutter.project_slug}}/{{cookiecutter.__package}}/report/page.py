@@ -1,0 +1,55 @@
+"""The page of a run: one HTML file that has its figures, metrics and hyperparameters inside."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ..engine.data import Data
+from ..engine.files import write_text
+
+
+def write_page(path: Path, *, environment: Mapping[str, Any], **content: Any) -> None:
+    """Fill page.html.jinja. Autoescape keeps text such as ``<script>`` harmless."""
+    files, strict = jinja2.FileSystemLoader(Path(__file__).parent), jinja2.StrictUndefined
+    jinja = jinja2.Environment(loader=files, autoescape=True, undefined=strict)
+    template = jinja.get_template("page.html.jinja")
+    write_text(path, template.render(content, environment=flatten(environment)))
+
+
+def flatten(values: Mapping[str, Any]) -> dict[str, str]:
+    """Each list as one line, and the entries of an inner dict as entries of their own."""
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value)
+        else:
+            flat[name] = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return flat
+
+
+def picture(name: str, png: bytes, caption: str) -> dict[str, Any]:
+    """A figure as the page shows it; the title follows from the name: ``confusion_matrix``."""
+    pixels = int.from_bytes(png[16:20], "big")
+    return {
+        "name": name,
+        "caption": caption,
+        "base64": b64encode(png).decode("ascii"),
+        "width": round(pixels / 1.5),  # a PNG with more pixels is sharp on every screen
+    }
+
+
+def summarize(
+    rows: Sequence[Mapping[str, Any]], best_epoch: int | None, data: Data | None
+) -> dict[str, str]:
+    """How long the run trained, from the rows of metrics.jsonl, and on how many samples."""
+    seconds = sum(row["seconds"] for row in rows)
+    splits = {"Training": data.train, "Validation": data.val, "Test": data.test} if data else {}
+    return {
+        "Epochs": str(len(rows)),
+        "Best epoch": str(best_epoch or "none"),
+        "Time": f"{seconds / 60:.1f} min" if seconds >= 100 else f"{seconds:.1f} s",
+        **{f"{name} samples": f"{len(dataset):,}" for name, dataset in splits.items()},
+    }
