@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Documented in spite of their underscore, and made to be set.
-PUBLIC = {"_asdict", "_fields", "_make", "_replace"}
+PUBLIC = {"_asdict", "_exit", "_fields", "_make", "_replace"}
 MAY_BE_SET = ("sys.excepthook", "sys.unraisablehook", "sys.dont_write_bytecode", "torch.backends.")
 CHANGES = {"clear", "pop", "popitem", "setdefault", "update", "__setitem__", "__delitem__"}
 LOADERS = {"CDLL", "PyDLL", "LoadLibrary"}

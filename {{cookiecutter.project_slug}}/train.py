@@ -7,7 +7,7 @@ is the same as `python -m {{ cookiecutter.__package }} train ...`.
 
 import sys
 
-from {{ cookiecutter.__package }}.cli.main import main
+from {{ cookiecutter.__package }}.cli.main import run_and_exit
 
 if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]]))
+    run_and_exit(["train", *sys.argv[1:]])

@@ -1,8 +1,6 @@
 """Entry point of the commands: ``python -m PACKAGE COMMAND --help``."""
 
-import sys
-
-from .cli.main import main
+from .cli.main import run_and_exit
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit()

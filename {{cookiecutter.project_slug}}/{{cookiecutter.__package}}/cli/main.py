@@ -4,6 +4,7 @@ import difflib
 import importlib
 import os
 import sys
+from typing import NoReturn
 
 from ..engine.errors import UserError, explain
 
@@ -53,6 +54,20 @@ def main(argv: list[str] | None = None) -> int:
         print(f"Error: {problem}", file=sys.stderr)
         sys.unraisablehook = lambda _: None  # what is cleaned up from here on has nothing to add
         return problem.exit_code
+
+
+def run_and_exit(argv: list[str] | None = None) -> NoReturn:
+    """Run a command and end this process with its exit code.
+
+    Under torchrun it ends at once. In Python's own cleanup, threads of torch's process groups may
+    abort a process that has done everything (seen with torch 2.14.1 and gloo).
+    """
+    code = main(argv)
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run_command(name: str, argv: list[str]) -> int:
