@@ -33,6 +33,11 @@ class Hyperparameters:
     """Share of the samples for the test, if the data has no test set."""
     split_seed: CountOrZero = 0
     """Seed of that split. Keep it when you change --seed, so that the test set stays unseen."""
+    group_by: str | None = None
+    """Images that belong together stay in one split: folder (those of a folder), or a regular
+    expression for their path, such as "(patient\\d+)"."""
+    fold: str | None = None
+    """Cross-validation: 2/5 tests on the second of five parts and trains on the others."""
 
     # Model
     model: str = "unet"

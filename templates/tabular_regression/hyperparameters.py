@@ -33,6 +33,10 @@ class Hyperparameters:
     """Share of the rows for the test, if the data has no test set."""
     split_seed: CountOrZero = 0
     """Seed of that split. Keep it when you change --seed, so that the test set stays unseen."""
+    group_column: str | None = None
+    """Rows with the same value in this column (a patient, a household) stay in one split."""
+    fold: str | None = None
+    """Cross-validation: 2/5 tests on the second of five parts and trains on the others."""
 
     # Model
     model: Literal["linear", "mlp"] = "mlp"

@@ -38,6 +38,10 @@ class Hyperparameters:
     """Share of the texts for the test, if the data has no test set."""
     split_seed: CountOrZero = 0
     """Seed of that split. Keep it when you change --seed, so that the test set stays unseen."""
+    group_column: str | None = None
+    """Texts with the same value in this column (an author, a thread) stay in one split."""
+    fold: str | None = None
+    """Cross-validation: 2/5 tests on the second of five parts and trains on the others."""
 
     # Model
     model: Literal["gru", "lstm", "transformer"] = "gru"

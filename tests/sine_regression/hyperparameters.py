@@ -22,6 +22,8 @@ class Hyperparameters:
     """Share of the points for the test."""
     split_seed: CountOrZero = 0
     """Seed of that split."""
+    fold: str | None = None
+    """Cross-validation: 2/5 tests on the second of five parts."""
 
     # Model
     model: Literal["mlp"] = "mlp"

@@ -139,6 +139,7 @@ def announce(data: Data, model: nn.Module, run: Run) -> None:
         return
     num_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     save_environment(run, data, num_parameters)
+    print(*data.report.lines(limit=10), sep="\n", end="\n" if data.report.lines() else "")
     print(
         f"{len(data.train)} training, {len(data.val)} validation, {len(data.test)} test samples; "
         f"{num_parameters:,} parameters to train on {run.hardware.name} in "

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..engine.errors import UserError
-from ..engine.splits import SPLIT_NAMES, SplitSettings
+from ..engine.splits import SplitSettings, find_splits
 from .annotations import AnnotatedImage, Box, Splits
 from .cache import CacheRoom, PixelCache
 from .coco import read_coco
@@ -68,12 +68,8 @@ def read_annotations(root: Path) -> tuple[Splits, list[str]]:
         raise UserError(
             f"There is no folder {root}. Type --data with a folder of images and boxes."
         )
-    files = {
-        split: root / f"{name}.json"
-        for split, names in SPLIT_NAMES.items()
-        for name in reversed(names if split != "train" else (*names, "annotations"))
-        if (root / f"{name}.json").is_file()
-    }
+    whole = root / "annotations.json"
+    files = {"train": whole} if whole.is_file() else find_splits(root.glob("*.json"))
     if "train" in files:
         return read_coco(files)
     folders = find_pairs(root, "labels")

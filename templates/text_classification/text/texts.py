@@ -7,7 +7,7 @@ from pathlib import Path
 from ..engine.errors import UserError
 from ..engine.files import read_text
 from ..engine.folders import read_class_folders
-from ..engine.splits import SPLIT_NAMES, SplitSettings, order_classes, split_classes
+from ..engine.splits import SplitSettings, find_splits, order_classes, split_classes
 
 SUFFIXES = (".csv", ".jsonl")
 
@@ -60,14 +60,7 @@ def find_tables(path: Path) -> dict[str, Path]:
             kinds = "a .csv or .jsonl file, or a folder"
             raise UserError(f"{path} is not {kinds}. Type --data with one of these.")
         return {"train": path}
-    files: dict[str, Path] = {}
-    for split, names in SPLIT_NAMES.items():
-        found = [path / (name + suffix) for name in names for suffix in SUFFIXES]
-        found = [file for file in found if file.is_file()]
-        if len(found) > 1:
-            raise UserError(f"{path} has both {found[0].name} and {found[1].name}. Keep one.")
-        if found:
-            files[split] = found[0]
+    files = find_splits(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
     others = sorted(file.name for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
     if others and "train" not in files:
         raise UserError(f"{path} has {others[0]}, but no train.csv or train.jsonl. Add it.")

@@ -4,14 +4,15 @@ The order of the samples and their augmentation follow from (seed, epoch, index)
 of workers or processes cannot change them, and neither can an interruption.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler, default_collate
 
+from .data_report import DataReport
 from .distributed import Distributed
 from .errors import UserError
 from .seeding import mix_seed, mix_seeds, seed_torch
@@ -86,6 +87,20 @@ class Data:
     """Filled before the first of several epochs."""
     train_lengths: Sequence[int] | None = None
     """Of samples that are padded to the longest in their batch: like is put with like."""
+    report: DataReport = field(default_factory=DataReport)
+    """What was read, and what was done with it."""
+    inspect: Callable[[], None] | None = None
+    """Adds to the report what takes longer to find, for check-data: duplicates, sizes."""
+
+    @property
+    def splits(self) -> dict[str, BatchDataset]:
+        """The splits by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of data.json."""
+        num_samples = {name: len(dataset) for name, dataset in self.splits.items()}
+        return {"num_samples": num_samples} | self.report.to_json() | {"info": asdict(self.info)}
 
 
 class StepSampler(Sampler[BatchIndex]):

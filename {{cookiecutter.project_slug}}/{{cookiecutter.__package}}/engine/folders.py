@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import UserError
-from .splits import SPLIT_NAMES, SplitSettings, order_classes, split_classes
+from .splits import SplitSettings, find_splits, order_classes, split_classes
 
 
 class LabeledFiles(NamedTuple):
@@ -19,12 +19,7 @@ def find_split_folders(root: Path, content: str) -> dict[str, Path]:
     """The folders of the splits below ``root``, which is "train" itself if it has none."""
     if not root.is_dir():
         raise UserError(f"There is no folder {root}. Type --data with a folder of {content}.")
-    folders = {
-        split: root / name
-        for split, names in SPLIT_NAMES.items()
-        for name in reversed(names)  # the first of the names wins
-        if (root / name).is_dir()
-    }
+    folders = find_splits(path for path in root.iterdir() if path.is_dir())
     return folders if "train" in folders else {"train": root}
 
 

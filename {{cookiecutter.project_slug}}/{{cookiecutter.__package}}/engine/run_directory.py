@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -192,10 +191,8 @@ def save_environment(run: "Run", data: "Data", num_parameters: int) -> None:
             if package.name in PACKAGES
         },
     }
-    splits = {"train": data.train, "val": data.val, "test": data.test}
-    num_samples = {name: len(dataset) for name, dataset in splits.items()}
     write_json(run.directory / "environment.json", environment)
-    write_json(run.directory / "data.json", {"num_samples": num_samples} | asdict(data.info))
+    write_json(run.directory / "data.json", data.to_json())
 
 
 def _git(*arguments: str) -> str | None:
