@@ -158,7 +158,8 @@ class TaskFiles:
         every = environment.loader.list_templates()
         paths = [path for path in every if path.startswith(own) and path.endswith(".py")]
         text, _, _ = environment.loader.get_source(environment, f"{task}/shared.txt")
-        shared = [f"shared/{line}" for line in text.split() if line.startswith(f"{folder}/")]
+        folders = (f"{folder}/", "wing/") if self.folder == "wing" else (f"{folder}/",)
+        shared = [f"shared/{line}" for line in text.split() if line.startswith(folders)]
         return sorted([*paths, *shared], key=lambda path: path.rpartition("/")[2])
 
 

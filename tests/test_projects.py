@@ -195,7 +195,7 @@ for name in models.list_models(module=models):
     if name.startswith("regnet_") and name != "regnet_y_400mf":
         continue  # one builder makes them all, and cannot on the meta device
     size = preprocessing(name).crop_size
-    info = DataInfo(classes=["a", "b", "c"], channels=1, image_size=size, mean=[0.5], std=[0.2])
+    info = DataInfo(["a", "b", "c"], [1, 1, 1], channels=1, image_size=size, mean=[0.5], std=[0.2])
     with torch.device("cpu" if name.startswith("regnet_") else "meta"):
         logits = make_model(Hyperparameters(model=name), info)(torch.rand(2, 1, size, size))
     assert logits.shape == (2, 3), name

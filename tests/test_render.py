@@ -24,19 +24,22 @@ COMMON = {
         train.py utils.py visualize.py
     """,
     "PACKAGE/cli": """
-        __init__.py arguments.py doctor.py doctor_checks.py evaluate.py find_batch_size.py
-        find_lr.py main.py report.py train.py
+        __init__.py arguments.py check_data.py doctor.py doctor_checks.py evaluate.py
+        find_batch_size.py find_lr.py main.py report.py train.py
     """,
     "PACKAGE/engine": """
-        __init__.py builds.py checkpoint.py data.py device.py distributed.py errors.py
-        evaluation.py files.py folders.py loading.py machine.py metric_log.py profiler.py run.py
-        run_directory.py seeding.py settings.py signals.py splits.py
+        __init__.py builds.py checkpoint.py data.py data_report.py device.py distributed.py
+        errors.py evaluation.py files.py folders.py loading.py machine.py metric_log.py
+        profiler.py run.py run_directory.py seeding.py settings.py signals.py splits.py
     """,
-    "PACKAGE/report": "__init__.py curves.py page.html.jinja page.py style.py",
+    "PACKAGE/report": """
+        __init__.py base.html.jinja curves.py data.html.jinja data_figures.py macros.html.jinja
+        page.html.jinja page.py style.py
+    """,
     "tests": """
-        conftest.py test_device.py test_doctor.py test_find_batch_size.py test_find_lr.py
-        test_layout.py test_loading.py test_report.py test_settings.py test_steps.py test_task.py
-        test_training.py
+        conftest.py test_check_data.py test_device.py test_doctor.py test_find_batch_size.py
+        test_find_lr.py test_layout.py test_loading.py test_report.py test_settings.py
+        test_splits.py test_steps.py test_task.py test_training.py
     """,
 }
 # ... and what hangs on an answer. Questions that are not here change no file's name.
@@ -44,8 +47,8 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
     "task": {
         "image_classification": {
             "PACKAGE/vision": """
-                __init__.py batches.py cache.py classifiers.py digits.py image_folder.py images.py
-                normalize.py pretrained.py
+                __init__.py batches.py cache.py class_metrics.py class_weights.py classifiers.py
+                digits.py image_folder.py images.py normalize.py pretrained.py
             """,
             "PACKAGE/report": "confusion.py mistakes.py panels.py",
         },
@@ -64,11 +67,17 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/report": "class_bars.py panels.py precision_recall.py",
         },
         "tabular_regression": {
-            "PACKAGE/tabular": "__init__.py columns.py embedded.py metrics.py splits.py tables.py",
+            "PACKAGE/tabular": """
+                __init__.py class_metrics.py class_weights.py columns.py embedded.py metrics.py
+                splits.py tables.py
+            """,
             "PACKAGE/report": "confusion.py mistakes.py tables.py",
         },
         "text_classification": {
-            "PACKAGE/text": "__init__.py names.py tables.py texts.py vocabulary.py",
+            "PACKAGE/text": """
+                __init__.py class_metrics.py class_weights.py names.py tables.py texts.py
+                vocabulary.py
+            """,
             "PACKAGE/report": "confusion.py mistakes.py tables.py",
         },
     },
@@ -222,7 +231,10 @@ def test_files_of_a_task_arrive_as_they_are(rendered: Render, task: str) -> None
     sources = {
         path.relative_to(templates / task): path for path in templates.glob(f"{task}/**/*.py")
     }
-    sources |= {Path(name): templates / "shared" / name for name in shared}
+    wing = json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))["_wings"][task]
+    for line in shared:
+        place = f"{wing}/{line[5:]}" if line.startswith("wing/") else line
+        sources[Path(place)] = templates / "shared" / line
 
     for name, source in sources.items():
         folder = project if name.parent.name == "tests" else project / PACKAGE

@@ -114,7 +114,9 @@ def test_shared_files_are_those_that_several_tasks_have() -> None:
     assert {path.relative_to(shared).as_posix() for path in shared.rglob("*.*")} == set(users)
     assert [name for name in set(users) if users.count(name) < 2] == []
     for task in TASKS:
-        assert all(name.startswith((f"{wing_of(task)}/", "report/")) for name in shared_with(task))
+        assert all(
+            name.startswith((f"{wing_of(task)}/", "wing/", "report/")) for name in shared_with(task)
+        )
 
 
 @pytest.mark.parametrize("task", TASKS)

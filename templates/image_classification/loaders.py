@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
@@ -32,6 +33,8 @@ class DataInfo:
     """What the model, the criterion and the figures must know about the data."""
 
     classes: list[str]
+    class_counts: list[int]
+    """Training samples of each class."""
     channels: int
     image_size: int
     mean: list[float]
@@ -87,7 +90,9 @@ def make_data(hparams: Hyperparameters) -> Data:
         statistics = {"mean": original.mean, "std": original.std}
     else:
         statistics = channel_statistics(fixed["train"])
-    info = DataInfo(classes, 1 if hparams.data is None else 3, size, **statistics)
+    counts = np.bincount(splits["train"].labels, minlength=len(classes)).tolist()
+    channels = 1 if hparams.data is None else 3
+    info = DataInfo(classes, counts, channels, size, **statistics)
     is_small = hparams.data is None and size <= MAX_SIZE_IN_MEMORY
     caches = [splits[name].pixels for name in ("train", "val")]
     return Data(

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from .hyperparameters import Hyperparameters
 from .loaders import Batch, DataInfo
+from .tabular.class_weights import make_class_weights
 
 if TYPE_CHECKING:  # importing it takes a second
     from torchmetrics import MetricCollection
@@ -27,9 +28,7 @@ class Criterion:
         self.huber_delta = hparams.huber_delta if hparams.loss == "huber" else None
         self.target_mean, self.target_std = info.target_mean, info.target_std
         self.num_classes = len(info.classes)
-        counts = torch.tensor(info.class_counts, dtype=torch.float32)
-        weights = counts.sum() / (len(counts) * counts)
-        self.class_weights = weights if self.num_classes and hparams.balanced else None
+        self.class_weights = make_class_weights(hparams.class_weights, info.class_counts)
         self.matrices: list[Tensor] = []
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -75,6 +74,7 @@ class Criterion:
         from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
         from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
+        from .tabular.class_metrics import BalancedAccuracy
         from .tabular.metrics import R2, MeanAUROC
 
         if not self.num_classes:
@@ -85,6 +85,7 @@ class Criterion:
         return MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(n, average="micro", validate_args=False),
+                "balanced_accuracy": BalancedAccuracy(n),
                 "f1": MulticlassF1Score(n, average="macro", validate_args=False),
                 "auroc": MeanAUROC(n, average="none", validate_args=False),
             },

@@ -59,8 +59,8 @@ class Hyperparameters:
     ridge_alpha: NonNegativeFloat = 7.0
     """L2 penalty on the weights of the residual blocks, like alpha of scikit-learn's Ridge: it
     matters less with more rows. The linear part has no penalty."""
-    balanced: bool = False
-    """Weight the classes in training so that all count the same."""
+    class_weights: Literal["equal", "balanced"] = "equal"
+    """balanced: rare classes count as much as frequent ones in the training loss."""
 
     # Optimizer and schedule
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -87,17 +87,25 @@ class Hyperparameters:
     """Number of passes over the training rows."""
     batch_size: Count = 32
     """Rows per optimizer step, over all processes and micro-batches together."""
-    monitor: Literal["loss", "r2", "rmse", "mae", "accuracy", "f1", "auroc"] = "loss"
+    monitor: Literal[
+        "loss", "r2", "rmse", "mae", "accuracy", "balanced_accuracy", "f1", "auroc"
+    ] = "loss"
     """Validation metric by which the best epoch is chosen: loss; r2, rmse or mae for regression;
-    accuracy, f1 or auroc for classification."""
+    accuracy, balanced_accuracy, f1 or auroc for classification."""
     patience: CountOrZero = 0
     """Stop after this many epochs without a better one; 0: never."""
 
     def __post_init__(self) -> None:
-        regression, classification = ("r2", "rmse", "mae"), ("accuracy", "f1", "auroc")
+        regression = ("r2", "rmse", "mae")
+        classification = ("accuracy", "balanced_accuracy", "f1", "auroc")
         metrics = regression if self.objective == "regression" else classification
         if self.monitor not in ("loss", *metrics):
             raise UserError(
                 f"monitor {self.monitor} does not belong to --objective {self.objective}. "
                 f"Type --monitor with one of: loss, {', '.join(metrics)}."
+            )
+        if self.class_weights == "balanced" and self.objective == "regression":
+            raise UserError(
+                "--class-weights balanced is for classes. Add --objective classification, or leave "
+                "it out."
             )

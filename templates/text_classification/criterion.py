@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from .hyperparameters import Hyperparameters
 from .loaders import Batch, DataInfo
+from .text.class_weights import make_class_weights
 
 if TYPE_CHECKING:  # importing it takes a second
     from torchmetrics import MetricCollection
@@ -21,12 +22,25 @@ class Criterion:
     def __init__(self, hparams: Hyperparameters, info: DataInfo) -> None:
         self.label_smoothing = hparams.label_smoothing
         self.num_classes = len(info.classes)
+        self.class_weights = make_class_weights(hparams.class_weights, info.class_counts)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The mean loss of a training batch, a scalar."""
         tokens, lengths, target = batch
-        logits = model(tokens, lengths)
-        return F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
+        return self.cross_entropy(model(tokens, lengths), target)
+
+    def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The mean over the samples, whatever their weights are."""
+        if self.class_weights is not None:
+            self.class_weights = self.class_weights.to(logits.device)
+        losses = F.cross_entropy(
+            logits,
+            target,
+            self.class_weights,
+            label_smoothing=self.label_smoothing,
+            reduction="none",
+        )
+        return losses.mean()
 
     def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Outputs for the metrics and figures, one row per sample; "length" counts tokens."""
@@ -41,10 +55,13 @@ class Criterion:
         from torchmetrics import MetricCollection
         from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
+        from .text.class_metrics import BalancedAccuracy
+
         n = self.num_classes
         return MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(n, average="micro", validate_args=False),
+                "balanced_accuracy": BalancedAccuracy(n),
                 "f1": MulticlassF1Score(n, average="macro", validate_args=False),
             }
         )

@@ -64,6 +64,8 @@ class Hyperparameters:
     # Loss
     label_smoothing: Fraction = 0.1
     """Share of the target's probability that is spread over all classes."""
+    class_weights: Literal["equal", "balanced"] = "equal"
+    """balanced: rare classes count as much as frequent ones in the training loss."""
 
     # Optimizer and schedule
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -90,7 +92,7 @@ class Hyperparameters:
     """Number of passes over the training texts."""
     batch_size: Count = 64
     """Texts per optimizer step, over all processes and micro-batches together."""
-    monitor: Literal["accuracy", "f1", "loss"] = "accuracy"
+    monitor: Literal["accuracy", "balanced_accuracy", "f1", "loss"] = "accuracy"
     """Validation metric by which the best epoch is chosen."""
     patience: CountOrZero = 0
     """Stop after this many epochs without a better one; 0: never."""

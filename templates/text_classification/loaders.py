@@ -28,6 +28,8 @@ class DataInfo:
     """What the model, the criterion and the figures must know."""
 
     classes: list[str]
+    class_counts: list[int]
+    """Training samples of each class."""
     vocabulary: list[str]
     """Tokens of the training texts, the most frequent first."""
     num_cut: int
@@ -103,6 +105,7 @@ def make_data(hparams: Hyperparameters) -> Data:
     )
     info = DataInfo(
         classes,
+        train.labels.bincount(minlength=len(classes)).tolist(),
         vocabulary,
         num_cut=sum(len(text) > hparams.max_length for texts in whole.values() for text in texts),
         unknown_share=(val.tokens == UNKNOWN).float().mean().item(),

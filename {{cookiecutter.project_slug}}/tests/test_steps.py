@@ -12,7 +12,6 @@ from {{ cookiecutter.__package }}.engine.distributed import (
 )
 from {{ cookiecutter.__package }}.engine.errors import UserError
 from {{ cookiecutter.__package }}.engine.seeding import mix_seed, mix_seeds
-from {{ cookiecutter.__package }}.engine.splits import split_indices
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 from {{ cookiecutter.__package }}.optimizer import (
     lr_factor,
@@ -97,25 +96,6 @@ def test_a_set_smaller_than_the_batch_is_one_step() -> None:
 def test_a_batch_that_cannot_be_shared_is_refused_with_one_that_can() -> None:
     with pytest.raises(UserError, match="--batch-size 66"):
         StepSampler(100, 64, 0, Distributed(0, 3))
-
-
-def test_a_split_is_disjoint_complete_and_stratified() -> None:
-    labels = [0] * 80 + [1] * 20
-    splits = split_indices(100, Hyperparameters(val_fraction=0.2, test_fraction=0.1), labels)
-    assert sorted(index for split in splits.values() for index in split) == list(range(100))
-    counts = {name: sum(labels[index] for index in split) for name, split in splits.items()}
-    assert counts == {"train": 14, "val": 4, "test": 2}
-
-
-def test_fractions_that_leave_nothing_to_train_on_are_refused() -> None:
-    with pytest.raises(UserError, match="below 1"):
-        split_indices(100, Hyperparameters(val_fraction=0.6, test_fraction=0.5))
-
-
-def test_the_seed_of_training_does_not_move_the_test_set() -> None:
-    splits = [split_indices(50, Hyperparameters(seed=seed)) for seed in (0, 1)]
-    assert splits[0] == splits[1]
-    assert split_indices(50, Hyperparameters(split_seed=1)) != splits[0]
 
 
 def test_neighboring_positions_have_unrelated_seeds() -> None:

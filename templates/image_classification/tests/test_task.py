@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import same, weights
 from PIL import Image
+from sklearn.metrics import recall_score
 from torchvision import models
 from torchvision.transforms import v2
 
@@ -34,7 +35,7 @@ from {{ cookiecutter.__package }}.vision.images import (
     read_image,
 )
 
-INFO = DataInfo(["a", "b", "c"], channels=3, image_size=64, mean=[0.5], std=[0.2])
+INFO = DataInfo(["a", "b", "c"], [6, 2, 4], channels=3, image_size=64, mean=[0.5], std=[0.2])
 SEEDS = np.random.default_rng(0).integers(0, 2**63, 3000, dtype=np.uint64)
 PHOTO = 300 * 400 * 3  # bytes of a decoded photo
 Patch = pytest.MonkeyPatch
@@ -260,3 +261,21 @@ def test_models_and_weights_that_are_not_there_are_named(monkeypatch: Patch) -> 
         make_model(Hyperparameters(model="resnet18", pretrained=True), INFO)
     with pytest.raises(UserError, match="Did you mean resnet1"):
         make_data(Hyperparameters(model="resnet19"))
+
+
+def test_balanced_classes_count_the_same_in_the_loss() -> None:
+    logits = torch.zeros(12, 3, requires_grad=True)
+    classes = torch.tensor([0] * 6 + [1] * 2 + [2] * 4)
+    hparams = Hyperparameters(class_weights="balanced", label_smoothing=0.0)
+    Criterion(hparams, INFO).cross_entropy(logits, classes).backward()
+    assert logits.grad is not None
+    shares = [-logits.grad[classes == c, c].sum() for c in range(3)]
+    torch.testing.assert_close(torch.stack(shares), shares[0].expand(3))
+
+
+def test_balanced_accuracy_is_that_of_scikit_learn() -> None:
+    target, guess = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 0, 2, 1, 0])  # none is 2
+    metrics = Criterion(Hyperparameters(), INFO).metrics()
+    metrics.update(torch.eye(3)[guess], target)
+    expected = recall_score(target, guess, labels=[0, 1], average="macro")
+    assert metrics.compute()["balanced_accuracy"].item() == pytest.approx(expected)

@@ -212,7 +212,7 @@ def test_the_loss_does_not_depend_on_the_unit_of_the_target(loss: Any, expected:
 
 def test_balanced_classes_count_the_same() -> None:
     logits = torch.tensor([[1.0, 0.0]] * 6 + [[0.0, 1.0]] * 2).requires_grad_()  # equally sure
-    criterion = Criterion(Hyperparameters(**CLASSIFY, balanced=True), CLASSES)
+    criterion = Criterion(Hyperparameters(**CLASSIFY, class_weights="balanced"), CLASSES)
     loss_of(criterion, Constant(logits), torch.tensor([0] * 6 + [1] * 2)).backward()
     assert logits.grad is not None
     torch.testing.assert_close(logits.grad[:6, 0].sum(), logits.grad[6:, 1].sum())

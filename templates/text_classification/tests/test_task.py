@@ -26,7 +26,7 @@ from {{ cookiecutter.__package }}.text.vocabulary import (
 )
 from {{ cookiecutter.__package }}.visualize import draw
 
-INFO = DataInfo(["a", "b", "c"], list("etaoinshr"), num_cut=0, unknown_share=0.0)
+INFO = DataInfo(["a", "b", "c"], [6, 2, 4], list("etaoinshr"), num_cut=0, unknown_share=0.0)
 MODELS = ["gru", "lstm", "transformer"]
 Row = tuple[str, object]
 
@@ -243,7 +243,9 @@ def test_metrics_are_those_of_a_calculation_by_hand() -> None:
     metrics, logits = criterion.metrics(), torch.eye(3)[[0, 0, 1, 2]]
     criterion.update(metrics, {"logits": logits, "target": torch.tensor([0, 1, 1, 2])})
     values = {name: value.item() for name, value in metrics.compute().items()}
-    assert values == pytest.approx({"accuracy": 3 / 4, "f1": (2 / 3 + 2 / 3 + 1) / 3})
+    assert values == pytest.approx(
+        {"accuracy": 3 / 4, "balanced_accuracy": (1 + 1 / 2 + 1) / 3, "f1": (2 / 3 + 2 / 3 + 1) / 3}
+    )
 
 
 @pytest.mark.parametrize(("num_classes", "is_right"), [(2, True), (2, False), (60, False)])

@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train a model; the same as python train.py",
     "evaluate": "compute the metrics of a run on the test set",
     "report": "draw the figures of a run and write its report.html again",
+    "check-data": "show what is in the data, and what is wrong with it",
     "find-lr": "try learning rates in one short training, and propose one",
     "find-batch-size": "find the largest batch that fits in the memory of the GPU",
     "doctor": "show what this machine is, what torch can do with it, and how to fix it",

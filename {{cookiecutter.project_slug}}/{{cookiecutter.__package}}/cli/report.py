@@ -18,6 +18,13 @@ if TYPE_CHECKING:  # --help takes no torch
 
     from ..engine.data import Data
 
+SECTIONS = {
+    "results": "Results",
+    "data": "Data",
+    "hyperparameters": "Hyperparameters",
+    "environment": "Environment",
+}
+
 
 @dataclass(frozen=True)
 class ReportArguments:
@@ -42,23 +49,28 @@ def write_report(directory: Path) -> Path:
     from ..engine.checkpoint import load_checkpoint
     from ..engine.metric_log import read_metrics
     from ..loaders import make_data
-    from ..report.page import summarize, write_page
+    from ..report.page import data_tables, flatten, summarize, write_page
 
     settings, notes = load_settings(directory), list[str]()
     best_file = directory / "checkpoints" / "best.pt"
     best = noted(notes, "There is no best model yet.", load_checkpoint, best_file) or {}
     rows = noted(notes, "There are no learning curves.", read_metrics, directory) or []
     data = noted(notes, "Some figures are missing.", make_data, settings.hparams)
+    record = noted(notes, "", read_json, directory / "data.json")
+    environment = noted(notes, "", read_json, directory / "environment.json") or {}
     write_page(
         directory / "report.html",
-        run=directory.resolve().name,
+        "page.html.jinja",
+        directory.resolve().name,
+        SECTIONS if record else {k: v for k, v in SECTIONS.items() if k != "data"},
+        save_figures(directory, draw_figures(directory, rows, best, data), notes),
         validation=best.get("metrics", {}),
         test=noted(notes, "", read_json, directory / "evaluation.json"),
         summary=summarize(rows, best.get("epoch"), data),
-        pictures=save_figures(directory, draw_figures(directory, rows, best, data), notes),
+        data=data_tables(record) if record else {},
         hyperparameters=asdict(settings),
         defaults=asdict(Settings()),
-        environment=noted(notes, "", read_json, directory / "environment.json") or {},
+        environment=flatten(environment),
         notes=notes,
     )
     return directory / "report.html"

@@ -45,8 +45,9 @@ def main(argv: list[str]) -> int:
     from ..engine.run_directory import find_restarted, find_run, open_run
     from ..engine.seeding import make_deterministic
 
-    resumed = find_run(arguments.resume) if arguments.resume else find_restarted(arguments.run)
     hparams, settings = arguments.hparams, arguments.run_settings
+    name = name_of_fold(arguments.run, hparams.fold)
+    resumed = find_run(arguments.resume) if arguments.resume else find_restarted(name)
     hardware = resolve(settings, requested_settings(argv))
     resolved: dict[str, Any] = {
         "device": hardware.device.type,
@@ -60,7 +61,7 @@ def main(argv: list[str]) -> int:
         if dist.is_main:
             warn(hardware.notes)
         plain = to_plain(hparams), to_plain(settings)
-        with open_run(arguments.run, resumed, *plain, dist) as directory:
+        with open_run(name, resumed, *plain, dist) as directory:
             run = Run(directory, settings, hardware, dist, arguments.profile * dist.is_main)
             try:
                 progress = train_or_fall_back(hparams, run)
@@ -69,6 +70,11 @@ def main(argv: list[str]) -> int:
     if run.is_main:
         finish(progress, hparams, run, arguments.report)
     return 0
+
+
+def name_of_fold(run: str | None, fold: str | None) -> str | None:
+    """The name of a run; the folds of a cross-validation share its beginning: try-fold-2-5."""
+    return f"{run}-fold-{fold.replace('/', '-')}" if run and fold else run
 
 
 def train_or_fall_back(hparams: "Hyperparameters", run: "Run") -> "Progress":

@@ -52,7 +52,7 @@ class DataReport:
             name: {split: summarize(numbers) for split, numbers in splits.items()}
             for name, splits in self.values.items()
         }
-        known = {"classes": self.classes, "columns": self.columns, "values": values}
+        known = {"classes": self.classes, "columns": self.columns, "distributions": values}
         return {name: value for name, value in known.items() if value} | {"notes": self.notes}
 
 

@@ -55,8 +55,8 @@ def find_splits(paths: Iterable[Path]) -> dict[str, Path]:
         split = split_of(path.name if path.is_dir() else path.name.partition(".")[0])
         if split in found:
             raise UserError(
-                f"{found[split]} and {path} are both names of the {split} split. Rename one, or "
-                "move it elsewhere."
+                f"{path.parent} has both {found[split].name} and {path.name}, which are names of "
+                f"the same split ({split}). Keep one, or rename the other."
             )
         if split:
             found[split] = path
@@ -219,13 +219,16 @@ def split_classes(
         UserError: a class has too few samples to be in all splits.
     """
     counts = Counter(labels)
-    rare = [name for number, name in enumerate(names) if counts[number] <= len(missing)]
+    rare = [
+        f"{name!r} has too few {noun} ({counts[number]})"
+        for number, name in enumerate(names)
+        if counts[number] <= len(missing)
+    ]
     if missing and rare and groups is None:
-        listed = ", ".join(f"{name!r}" for name in rare[:5])
+        more = f", and {len(rare) - 5} more" if len(rare) > 5 else ""
         raise UserError(
-            f"{len(rare)} of {len(names)} classes have too few {noun} (at most {len(missing)}) to "
-            f"be split into train, {' and '.join(missing)}: {listed}. Add some, or leave out the "
-            "class."
+            f"The class {', '.join(rare[:5])}{more}, to be split into train, "
+            f"{' and '.join(missing)}. Add some, or leave out the class."
         )
     return split_indices(len(labels), settings, labels, missing, groups)
 

@@ -11,12 +11,49 @@ from ..engine.data import Data
 from ..engine.files import write_text
 
 
-def write_page(path: Path, *, environment: Mapping[str, Any], **content: Any) -> None:
-    """Fill page.html.jinja. Autoescape keeps text such as ``<script>`` harmless."""
+def write_page(
+    path: Path,
+    template: str,
+    heading: str,
+    sections: Mapping[str, str],
+    pictures: Sequence[Mapping[str, Any]],
+    **content: Any,
+) -> None:
+    """Fill ``template``. Autoescape keeps text such as ``<script>`` harmless.
+
+    The table of contents has the pictures and the ``sections``, each an id with its text.
+    """
     files, strict = jinja2.FileSystemLoader(Path(__file__).parent), jinja2.StrictUndefined
     jinja = jinja2.Environment(loader=files, autoescape=True, undefined=strict)
-    template = jinja.get_template("page.html.jinja")
-    write_text(path, template.render(content, environment=flatten(environment)))
+    first, *others = sections.items()
+    figures = [(item["name"], item["name"].replace("_", " ").capitalize()) for item in pictures]
+    page = jinja.get_template(template).render(
+        content, heading=heading, sections=[first, *figures, *others], pictures=pictures
+    )
+    write_text(path, page)
+
+
+def data_tables(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of data.json as tables: the first row of each has the names of the columns."""
+    samples = data.get("num_samples", {})
+    classes = data.get("classes", {})
+    names: list[str] = list(next(iter(classes.values()), {}))
+    values = [
+        [what, split, *numbers.values()]
+        for what, splits in data.get("distributions", {}).items()
+        for split, numbers in splits.items()
+        if numbers["count"]
+    ]
+    quantiles = ["count", "min", "5%", "median", "95%", "max"]
+    return {
+        "notes": data.get("notes", []),
+        "samples": [["", *samples], ["samples", *samples.values()]],
+        "classes": [["class", *classes], *([n, *(c[n] for c in classes.values())] for n in names)]
+        if names
+        else [],
+        "columns": data.get("columns", {}),
+        "distributions": [["values", "split", *quantiles], *values] if values else [],
+    }
 
 
 def flatten(values: Mapping[str, Any]) -> dict[str, str]:
