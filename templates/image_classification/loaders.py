@@ -105,6 +105,15 @@ def make_data(hparams: Hyperparameters) -> Data:
     )
 
 
+def make_inputs(files: Sequence[Path], hparams: Hyperparameters, info: DataInfo) -> list[OpenInputs]:
+    """The user's own images as data sets without classes, for predict."""
+    original = None if hparams.model == "cnn" else preprocessing(hparams.model)
+    images = open_images(files, side=decoded_side(info.image_size))
+    transform = [resize(info.image_size, original)]
+    transform += [v2.Grayscale()] if info.channels == 1 else []
+    return [lambda: ImageDataset(images, v2.Compose(transform))]
+
+
 def make_train_set(
     hparams: Hyperparameters, images: LabeledImages, fixed: ImageDataset, info: DataInfo
 ) -> BatchDataset:

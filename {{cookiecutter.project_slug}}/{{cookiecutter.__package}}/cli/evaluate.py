@@ -50,21 +50,17 @@ def main(argv: list[str]) -> int:
 
 def evaluate_run(hparams: "Hyperparameters", run: "Run") -> dict[str, float]:
     """The metrics of the best checkpoint on the test set, saved as evaluation.json."""
-    from ..criterion import Criterion
-    from ..engine.checkpoint import load_checkpoint, require_same_info
+    from ..engine.checkpoint import require_same_info
     from ..engine.evaluation import evaluate
     from ..engine.files import write_json
-    from ..loaders import DataInfo, make_data, make_eval_loader
-    from ..models import make_model
+    from ..loaders import make_data, make_eval_loader
+    from .best_model import load_best
 
-    best = load_checkpoint(run.directory / "checkpoints" / "best.pt")
+    best = load_best(hparams, run)
     data = make_data(hparams)
-    require_same_info(best["info"], dataclasses.asdict(data.info))
-    info = DataInfo(**best["info"])
-    model = make_model(hparams, info, initialize=False)
-    model.load_state_dict(best["model"])
+    require_same_info(dataclasses.asdict(best.info), dataclasses.asdict(data.info))
     loader = make_eval_loader(data.test, data, run)
-    metrics, _ = evaluate(run.to_device(model), Criterion(hparams, info), loader, run)
+    metrics, _ = evaluate(best.model, best.criterion, loader, run)
     if run.is_main:
         write_json(run.directory / "evaluation.json", metrics)
     return metrics

@@ -12,6 +12,7 @@ PACKAGE = __name__.partition(".")[0]
 COMMANDS = {
     "train": "train a model; the same as python train.py",
     "evaluate": "compute the metrics of a run on the test set",
+    "predict": "predict for your own files with a run's best model",
     "report": "draw the figures of a run and write its report.html again",
     "check-data": "show what is in the data, and what is wrong with it",
     "find-lr": "try learning rates in one short training, and propose one",

@@ -46,7 +46,7 @@ def evaluate(
 
 def _in_order(kept: list[dict[str, Tensor]], dist: Distributed) -> Predictions:
     """The outputs of all processes, each of which had every ``world_size``-th sample."""
-    mine = {name: _to_numpy([outputs[name] for outputs in kept]) for name in (kept or [{}])[0]}
+    mine = {name: to_numpy([outputs[name] for outputs in kept]) for name in (kept or [{}])[0]}
     shares = [share for share in dist.all_gather(mine) if share]
     lengths = [len(share["loss"]) for share in shares]
     positions = [np.arange(length) * dist.world_size + rank for rank, length in enumerate(lengths)]
@@ -55,7 +55,8 @@ def _in_order(kept: list[dict[str, Tensor]], dist: Distributed) -> Predictions:
     return {"index": np.arange(sum(lengths)), **joined}
 
 
-def _to_numpy(outputs: list[Tensor]) -> np.ndarray:
+def to_numpy(outputs: list[Tensor]) -> np.ndarray:
+    """The tensors one after the other, as an array on the CPU."""
     joined = torch.cat(outputs)
     array: np.ndarray = (joined.float() if joined.is_floating_point() else joined).cpu().numpy()
     return array

@@ -1,0 +1,92 @@
+"""The user's own files as inputs of a model, without targets."""
+
+import glob
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .data import BatchDataset, BatchIndex, SampleDataset
+from .errors import UserError
+from .evaluation import Criterion, to_numpy
+from .run import Run
+
+STDIN = Path("-")
+OpenInputs = Callable[[], BatchDataset]
+"""Reads some files as a data set like a validation set, whose targets mean nothing."""
+
+
+def find_inputs(words: Sequence[str]) -> list[Path]:
+    """What was typed as files: files, folders (at any depth), and patterns such as "*.png".
+
+    Raises:
+        UserError: some of the words name nothing.
+    """
+    found = {word: _find(word) for word in words}
+    nothing = [word for word, files in found.items() if not files]
+    if nothing:
+        raise UserError(f"There are no files at {', '.join(nothing[:5])}. Check the path.")
+    return list(dict.fromkeys(file for files in found.values() for file in files))
+
+
+def _find(word: str) -> list[Path]:
+    path = Path(word)
+    if path == STDIN or path.is_file():
+        return [path]
+    found = path.rglob("*") if path.is_dir() else map(Path, glob.glob(word, recursive=True))
+    return sorted(
+        file
+        for file in found
+        if file.is_file() and not any(part[0] == "." for part in file.relative_to(path.anchor).parts)
+    )
+
+
+class TolerantInputs:
+    """Batches without the samples that cannot be read, and why they could not."""
+
+    def __init__(self, dataset: BatchDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[index]
+
+    def describe(self, index: int) -> str:
+        """The file, and the place in it."""
+        return self.dataset.describe(index)
+
+    def __getitems__(self, batch: BatchIndex) -> tuple[Any, list[int], list[str]]:
+        """The batch (None if no sample is left), which samples it has, and what failed."""
+        indices = batch.indices.tolist()
+        if not isinstance(self.dataset, SampleDataset):
+            return self.dataset.__getitems__(batch), indices, []
+        samples, read, failures = [], list[int](), list[str]()
+        for index in indices:
+            try:
+                samples.append(self.dataset[index])
+                read.append(index)
+            except UserError as error:
+                failures.append(str(error))
+        return self.dataset.collate(samples) if samples else None, read, failures
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, criterion: Criterion, batches: Iterable[Any], run: Run
+) -> Iterator[tuple[list[int], dict[str, np.ndarray], list[str]]]:
+    """Of each batch: its samples, the criterion's outputs for them, and why others failed.
+
+    ``batches`` is a loader of ``TolerantInputs``.
+    """
+    for batch, indices, failures in batches:
+        outputs: dict[str, np.ndarray] = {}
+        if batch is not None:
+            with run.autocast():
+                found = criterion.evaluate(model, batch)
+            outputs = {name: to_numpy([value]) for name, value in found.items()}
+        yield indices, outputs, failures
