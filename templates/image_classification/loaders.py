@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from .engine.data import BatchDataset, Data, SampleDataset
+from .engine.data_report import DataReport
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
@@ -17,7 +19,7 @@ from .vision.batches import CroppedImages, ShiftedImages
 from .vision.cache import PixelCache
 from .vision.classifiers import Preprocessing, preprocessing
 from .vision.digits import read_digits
-from .vision.image_folder import LabeledImages, read_image_folder
+from .vision.image_folder import LabeledImages, inspect_image_folder, read_image_folder
 from .vision.images import channel_statistics
 
 Batch = tuple[Tensor, Tensor]
@@ -40,6 +42,8 @@ class DataInfo:
     mean: list[float]
     """Of each channel, for values from 0 to 1."""
     std: list[float]
+    pixel_range: list[float] | None = None
+    """Values that became 0 and 255, in images with more than 8 bits."""
 
 
 class ImageDataset(SampleDataset):
@@ -78,21 +82,29 @@ def make_data(hparams: Hyperparameters) -> Data:
     original = None if hparams.model == "cnn" else preprocessing(hparams.model)
     default_size = DIGIT_SIZE if hparams.data is None else OWN_SIZE
     size = hparams.image_size or (original.crop_size if original else default_size)
+    report = DataReport()
     if hparams.data is None:
         splits, classes = read_digits(hparams)
     else:
         side = math.ceil(size * MIN_CROP_AREA**-0.5)  # the smallest crop still has enough pixels
         splits, classes = read_image_folder(
-            hparams.data, hparams, side=side, cache_gib=hparams.cache_gib
+            hparams.data,
+            hparams,
+            report,
+            side=side,
+            cache_gib=hparams.cache_gib,
+            group_by=hparams.group_by,
         )
+    for name, images in splits.items():
+        report.count_classes(name, images.labels, classes)
     fixed = {name: ImageDataset(images, resize(size, original)) for name, images in splits.items()}
     if original and hparams.pretrained:
         statistics = {"mean": original.mean, "std": original.std}
     else:
         statistics = channel_statistics(fixed["train"])
     counts = np.bincount(splits["train"].labels, minlength=len(classes)).tolist()
-    channels = 1 if hparams.data is None else 3
-    info = DataInfo(classes, counts, channels, size, **statistics)
+    channels, pixel_range = 1 if hparams.data is None else 3, splits["train"].pixel_range
+    info = DataInfo(classes, counts, channels, size, **statistics, pixel_range=pixel_range)
     is_small = hparams.data is None and size <= MAX_SIZE_IN_MEMORY
     caches = [splits[name].pixels for name in ("train", "val")]
     return Data(
@@ -102,6 +114,8 @@ def make_data(hparams: Hyperparameters) -> Data:
         info=info,
         in_memory=hparams.data is None,
         caches=[cache for cache in caches if isinstance(cache, PixelCache)],
+        report=report,
+        inspect=partial(inspect_image_folder, splits, classes, report) if hparams.data else None,
     )
 
 
