@@ -19,13 +19,17 @@ class Hyperparameters:
     """Folder of images, one folder per class, with or without train/, val/ and test/ above them.
     None: 1,797 handwritten digits that come with scikit-learn."""
     image_size: Annotated[int, Interval(ge=4, le=4096)] | None = None
-    """Height and width in pixels. None: what the model was made for; 8 for the digits."""
+    """Height and width in pixels. None: what the model was made for; with the cnn, what is near to
+    the size of most of your images, at most 128."""
     cache_gib: NonNegativeFloat = 10.0
     """Disk space in GiB for decoded images (.cache/images), which later epochs read much faster;
     0: no cache."""
     augment: Literal["auto", "none", "shift", "crop", "strong"] = "auto"
-    """Random changes of training images: shift moves them a little, crop zooms, moves and mirrors,
-    strong adds colors and more (TrivialAugment). auto: shift for the digits, crop for your own."""
+    """Random changes of training images: shift moves them a little, crop zooms and moves, strong
+    adds colors and more (TrivialAugment). auto: shift, and crop with --pretrained."""
+    mirror: Literal["auto", "yes", "no"] = "auto"
+    """Whether shift, crop and strong also mirror images, left and right. auto: not the digits;
+    yours if a short trial shows that it is harmless (for letters and arrows it is not)."""
     mixup_alpha: NonNegativeFloat = 0.0
     """Strength of mixup, which blends two images and their classes; 0: off."""
     cutmix_alpha: NonNegativeFloat = 0.0

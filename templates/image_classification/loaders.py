@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,21 +11,23 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from .engine.data import BatchDataset, Data, SampleDataset
+from .engine.data_report import DataReport
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
-from .vision.batches import CroppedImages, ShiftedImages
+from .vision.batches import augment_fast, keep_small
 from .vision.cache import PixelCache
-from .vision.classifiers import Preprocessing, preprocessing
+from .vision.classifiers import preprocessing, resize
 from .vision.digits import read_digits
-from .vision.image_folder import LabeledImages, read_image_folder
+from .vision.image_folder import LabeledImages, inspect_image_folder, read_image_folder
 from .vision.images import channel_statistics
+from .vision.mirroring import decide_mirroring
+from .vision.sizes import typical_size
 
 Batch = tuple[Tensor, Tensor]
 """Images (N, C, H, W), and classes: numbers (N,), or probabilities (N, num_classes) when mixed."""
 
-DIGIT_SIZE, OWN_SIZE = 8, 64  # default image_size of the cnn
-MAX_SIZE_IN_MEMORY = 64  # larger digits would fill the memory
+DIGIT_SIZE = 8
 MIN_CROP_AREA = 0.35  # share of the image
 
 
@@ -40,6 +43,8 @@ class DataInfo:
     mean: list[float]
     """Of each channel, for values from 0 to 1."""
     std: list[float]
+    pixel_range: list[float] | None = None
+    """Values that became 0 and 255, in images with more than 8 bits."""
 
 
 class ImageDataset(SampleDataset):
@@ -75,33 +80,45 @@ class ImageDataset(SampleDataset):
 
 def make_data(hparams: Hyperparameters) -> Data:
     """The training, validation and test images, and what is known about them."""
+    report = DataReport()
     original = None if hparams.model == "cnn" else preprocessing(hparams.model)
-    default_size = DIGIT_SIZE if hparams.data is None else OWN_SIZE
-    size = hparams.image_size or (original.crop_size if original else default_size)
+    kind, size = hparams.augment, hparams.image_size or (original.crop_size if original else None)
+    if kind == "auto":  # from scratch, larger changes cost more than they bring
+        kind = "crop" if hparams.pretrained else "shift"
     if hparams.data is None:
+        size = size or DIGIT_SIZE
         splits, classes = read_digits(hparams)
     else:
-        side = math.ceil(size * MIN_CROP_AREA**-0.5)  # the smallest crop still has enough pixels
+        size = size or typical_size(hparams.data, report)
+        zoom = MIN_CROP_AREA**-0.5 if kind in ("crop", "strong") else 1.2  # crops need more pixels
         splits, classes = read_image_folder(
-            hparams.data, hparams, side=side, cache_gib=hparams.cache_gib
+            hparams.data,
+            hparams,
+            report,
+            side=math.ceil(size * zoom),
+            cache_gib=hparams.cache_gib,
+            group_by=hparams.group_by,
         )
+    for name, images in splits.items():
+        report.count_classes(name, images.labels, classes)
     fixed = {name: ImageDataset(images, resize(size, original)) for name, images in splits.items()}
     if original and hparams.pretrained:
         statistics = {"mean": original.mean, "std": original.std}
     else:
         statistics = channel_statistics(fixed["train"])
     counts = np.bincount(splits["train"].labels, minlength=len(classes)).tolist()
-    channels = 1 if hparams.data is None else 3
-    info = DataInfo(classes, counts, channels, size, **statistics)
-    is_small = hparams.data is None and size <= MAX_SIZE_IN_MEMORY
+    channels, pixel_range = 1 if hparams.data is None else 3, splits["train"].pixel_range
+    info = DataInfo(classes, counts, channels, size, **statistics, pixel_range=pixel_range)
     caches = [splits[name].pixels for name in ("train", "val")]
     return Data(
-        train=make_train_set(hparams, splits["train"], fixed["train"], info),
-        val=ShiftedImages(fixed["val"]) if is_small else fixed["val"],
-        test=ShiftedImages(fixed["test"]) if is_small else fixed["test"],
+        train=make_train_set(hparams, kind, fixed["train"], info, report),
+        val=keep_small(fixed["val"]),
+        test=keep_small(fixed["test"]),
         info=info,
         in_memory=hparams.data is None,
         caches=[cache for cache in caches if isinstance(cache, PixelCache)],
+        report=report,
+        inspect=partial(inspect_image_folder, splits, classes, report) if hparams.data else None,
     )
 
 
@@ -115,37 +132,28 @@ def make_inputs(files: Sequence[Path], hparams: Hyperparameters, info: DataInfo)
 
 
 def make_train_set(
-    hparams: Hyperparameters, images: LabeledImages, fixed: ImageDataset, info: DataInfo
+    hparams: Hyperparameters, kind: str, fixed: ImageDataset, info: DataInfo, report: DataReport
 ) -> BatchDataset:
-    """The augmented training images. The default augmentations have a faster implementation."""
-    size, kind, mix = info.image_size, hparams.augment, mixing(hparams, len(info.classes))
-    if kind == "auto":
-        kind = "shift" if hparams.data is None else "crop"
-    is_small = hparams.data is None and size <= MAX_SIZE_IN_MEMORY
-    if mix is None and is_small and kind in ("none", "shift"):
-        return ShiftedImages(fixed, max_shift=0 if kind == "none" else margin(size))
-    if mix is None and hparams.data is not None and kind == "crop":
-        return CroppedImages(images, size, MIN_CROP_AREA)
-    return ImageDataset(images, augmentation(kind, size), mix)
+    """The augmented training images. Shifts and crops have a faster implementation."""
+    size, mix = info.image_size, mixing(hparams, len(info.classes))
+    mirror = hparams.mirror == "yes"
+    if hparams.mirror == "auto" and hparams.data is not None and kind != "none":
+        mirror = decide_mirroring(fixed, hparams.pretrained, report)
+    if mix is None and kind != "strong":
+        return augment_fast(fixed, kind, size, margin(size), MIN_CROP_AREA, mirror)
+    return ImageDataset(fixed.images, augmentation(kind, size, mirror), mix)
 
 
-def resize(size: int, original: Preprocessing | None = None) -> v2.Transform:
-    """Resize and cut out the middle square, as ``original`` says for a model of torchvision."""
-    shorter = round(size * original.resize_size / original.crop_size) if original else size
-    return v2.Compose([v2.Resize(shorter, antialias=True), v2.CenterCrop(size)])
-
-
-def augmentation(kind: str, size: int) -> v2.Transform:
+def augmentation(kind: str, size: int, mirror: bool) -> v2.Transform:
     """The random transform of a training image to (C, size, size)."""
-    crop = [
-        v2.RandomResizedCrop(size, scale=(MIN_CROP_AREA, 1), antialias=True),
-        v2.RandomHorizontalFlip(),
-    ]
+    flips = [v2.RandomHorizontalFlip()] if mirror else []
+    shift = v2.RandomCrop(size, padding=margin(size), padding_mode="edge")
+    crop = v2.RandomResizedCrop(size, scale=(MIN_CROP_AREA, 1), antialias=True)
     transforms: dict[str, list[Any]] = {
         "none": [resize(size)],
-        "shift": [resize(size), v2.RandomCrop(size, padding=margin(size), padding_mode="edge")],
-        "crop": crop,
-        "strong": [*crop, v2.TrivialAugmentWide()],
+        "shift": [resize(size), shift, *flips],
+        "crop": [crop, *flips],
+        "strong": [crop, *flips, v2.TrivialAugmentWide()],
     }
     return v2.Compose(transforms[kind])
 

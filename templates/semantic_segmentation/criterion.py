@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from .hyperparameters import Hyperparameters
 from .loaders import Batch, DataInfo
 from .utils import confusion_matrices, one_hot, shrink_masks
-from .vision.masks import IGNORED
+from .vision.legend import IGNORED
 
 if TYPE_CHECKING:  # importing it takes a second, so training imports it at the first validation
     from torchmetrics import MetricCollection

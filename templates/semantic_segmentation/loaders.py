@@ -10,14 +10,15 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from .engine.data import BatchDataset, Data, SampleDataset
+from .engine.data_report import DataReport
 from .engine.errors import UserError
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
 from .vision.cache import PixelCache
 from .vision.images import channel_statistics
-from .vision.mask_folder import MaskedImages, read_mask_folder
-from .vision.masks import IGNORED
+from .vision.legend import IGNORED
+from .vision.mask_folder import MaskedImages, inspect_mask_folder, read_mask_folder
 from .vision.scenes import CLASSES, make_scenes
 from .vision.segmenters import preprocessing
 
@@ -39,6 +40,8 @@ class DataInfo:
     mean: list[float]
     """Of each channel, for values from 0 to 1."""
     std: list[float]
+    pixel_range: list[float] | None = None
+    """Values that became 0 and 255, in images with more than 8 bits."""
 
 
 class SegmentationDataset(SampleDataset):
@@ -65,13 +68,19 @@ def make_data(hparams: Hyperparameters) -> Data:
     """The training, validation and test images, and what is known about them."""
     original = None if hparams.model == "unet" else preprocessing(hparams.model)
     size = hparams.image_size or (original.image_size if original else None)
+    report = DataReport()
     if hparams.data is None:
         size = size or SCENE_SIZE
         splits, classes = digit_scenes(hparams)
     else:
         size = size or OWN_SIZE
         splits, classes = read_mask_folder(
-            hparams.data, hparams, side=DECODED_SCALE * size, cache_gib=hparams.cache_gib
+            hparams.data,
+            hparams,
+            report,
+            side=DECODED_SCALE * size,
+            cache_gib=hparams.cache_gib,
+            group_by=hparams.group_by,
         )
     if original and hparams.pretrained:
         statistics = {"mean": original.mean, "std": original.std}
@@ -82,9 +91,11 @@ def make_data(hparams: Hyperparameters) -> Data:
         train=SegmentationDataset(splits["train"], augmentation(hparams, size)),
         val=SegmentationDataset(splits["val"], resize(size)),
         test=SegmentationDataset(splits["test"], resize(size)),
-        info=DataInfo(classes, size, **statistics),
+        info=DataInfo(classes, size, **statistics, pixel_range=splits["train"].pixel_range),
         in_memory=hparams.data is None,
         caches=[cache for cache in caches if isinstance(cache, PixelCache)],
+        report=report,
+        inspect=partial(inspect_mask_folder, splits, report) if hparams.data else None,
     )
 
 

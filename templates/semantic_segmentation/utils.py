@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .vision.masks import IGNORED
+from .vision.legend import IGNORED
 
 
 def one_hot(masks: Tensor, num_classes: int) -> Tensor:

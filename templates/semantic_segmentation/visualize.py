@@ -17,7 +17,7 @@ from .engine.files import shorten
 from .report.class_bars import draw_class_bars
 from .report.confusion import count_pairs, draw_confusion, ratio
 from .report.panels import draw_samples, grid, show
-from .vision.masks import IGNORED
+from .vision.legend import IGNORED
 
 MAX_IMAGES = 8
 MAX_LEGEND = 24  # classes

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .engine.data import BatchDataset, BatchIndex, Data
+from .engine.data_report import DataReport
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
@@ -81,17 +82,20 @@ class TextDataset(Dataset[tuple[Tensor, Tensor]]):
         return self.source.texts[index]
 
 
-def load_texts(hparams: Hyperparameters) -> tuple[dict[str, Texts], list[str]]:
+def load_texts(hparams: Hyperparameters, report: DataReport) -> tuple[dict[str, Texts], list[str]]:
     """The texts of "train", "val" and "test", and the names of the classes."""
     if hparams.data is None:
         names, classes = read_names()
         return split_texts({"train": names}, classes, hparams), classes
-    return read_texts(hparams.data, hparams.text_column, hparams.label_column, hparams)
+    return read_texts(hparams.data, hparams.text_column, hparams.label_column, hparams, report)
 
 
 def make_data(hparams: Hyperparameters) -> Data:
     """The data sets that the hyperparameters name."""
-    sources, classes = load_texts(hparams)
+    report = DataReport()
+    sources, classes = load_texts(hparams, report)
+    for split, source in sources.items():
+        report.count_classes(split, source.labels, classes)
     whole = {
         split: [
             tokenize(text, hparams.tokens, lowercase=hparams.lowercase) for text in source.texts
@@ -113,7 +117,7 @@ def make_data(hparams: Hyperparameters) -> Data:
     for note in describe_losses(info, len(train) + len(val) + len(test), hparams):
         print(note, file=sys.stderr)
     lengths = train.starts.diff().tolist()
-    return Data(train, val, test, info, in_memory=True, train_lengths=lengths)
+    return Data(train, val, test, info, in_memory=True, train_lengths=lengths, report=report)
 
 
 def describe_losses(info: DataInfo, num_texts: int, hparams: Hyperparameters) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Fast data sets: whole batches of images at once, each image changed as its own seed says."""
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,14 @@ from ..engine.seeding import uniform
 from .image_folder import LabeledImages
 
 NUM_TRIES = 10  # random boxes per crop; the first one that fits into the image is taken
+MAX_PIXELS_IN_MEMORY = 64**2  # of an image; larger ones would fill the memory
 MAX_RATIO = 4 / 3  # of width to height; the smallest is 3 / 4
+
+
+class FixedImages(BatchDataset, Protocol):
+    """Samples (image, class) without augmentation."""
+
+    images: LabeledImages
 
 
 class BatchedImages(Dataset[tuple[Tensor, int]]):
@@ -68,30 +75,84 @@ class ShiftedImages(BatchedImages):
         return torch.from_numpy(self.views[batch.indices, :, down, right])
 
 
-class CroppedImages(BatchedImages):
-    """For training: random parts of RGB images, resized, and mirrored in half of the cases.
+class MovedImages(BatchedImages):
+    """For training: images moved by up to ``max_shift`` pixels; pixels outside repeat the border.
 
-    The same as torchvision's ``RandomResizedCrop`` and ``RandomHorizontalFlip`` in a third of the
-    time. A part has at least ``min_area`` of its image and becomes ``size`` × ``size`` pixels.
+    With ``mirror``, half of them are mirrored.
     """
 
-    def __init__(self, images: LabeledImages, size: int, min_area: float) -> None:
+    def __init__(self, samples: FixedImages, max_shift: int, mirror: bool) -> None:
+        super().__init__(samples.images.labels, [str(name) for name in samples.images.names])
+        self.samples, self.max_shift, self.mirror = samples, max_shift, mirror
+
+    def make_images(self, batch: BatchIndex) -> Tensor:
+        assert batch.seeds is not None, "random shifts need seeds"
+        images = torch.stack([self.samples[index][0] for index in batch.indices.tolist()])
+        size = images.shape[3]
+        moves = np.floor(uniform(batch.seeds, 2) * (2 * self.max_shift + 1)) - self.max_shift
+        places = torch.arange(size) + torch.from_numpy(moves).long().unsqueeze(2)  # (N, 2, size)
+        rows, columns = places.clamp(0, size - 1).unbind(1)
+        if self.mirror:
+            flipped = size - 1 - columns
+            columns = torch.where(is_mirrored(batch.seeds).unsqueeze(1), flipped, columns)
+        sample = torch.arange(len(images)).view(-1, 1, 1)
+        moved = images.permute(0, 2, 3, 1)[sample, rows.unsqueeze(2), columns.unsqueeze(1)]
+        return moved.permute(0, 3, 1, 2)
+
+
+class CroppedImages(BatchedImages):
+    """For training: random parts of images, resized.
+
+    The same as torchvision's ``RandomResizedCrop`` (and, with ``mirror``, ``RandomHorizontalFlip``)
+    in a third of the time. A part has at least ``min_area`` of its image and becomes ``size`` ×
+    ``size`` pixels.
+    """
+
+    def __init__(self, images: LabeledImages, size: int, min_area: float, mirror: bool) -> None:
         super().__init__(images.labels, [str(name) for name in images.names])
-        self.pixels, self.size, self.min_area = images.pixels, size, min_area
+        self.pixels, self.size, self.min_area, self.mirror = images.pixels, size, min_area, mirror
 
     def make_images(self, batch: BatchIndex) -> Tensor:
         assert batch.seeds is not None, "random crops need seeds"
         images = [self.pixels[index] for index in batch.indices.tolist()]
         sizes = np.array([image.shape[1:] for image in images])
         boxes = random_boxes(sizes, batch.seeds, self.min_area).tolist()
-        crops = torch.empty(len(images), 3, self.size, self.size, dtype=torch.uint8)
+        crops = torch.empty(len(images), len(images[0]), self.size, self.size, dtype=torch.uint8)
         for crop, image, (top, left, height, width) in zip(crops, images, boxes, strict=True):
             part = image[None, :, top : top + height, left : left + width]
             resized = interpolate(part, (self.size, self.size), mode="bilinear", antialias=True)
             crop.copy_(resized[0])
-        is_mirrored = torch.from_numpy(batch.seeds % 2 == 1)
-        crops[is_mirrored] = crops[is_mirrored].flip(3)
+        if self.mirror:
+            mirrored = is_mirrored(batch.seeds)
+            crops[mirrored] = crops[mirrored].flip(3)
         return crops
+
+
+def keep_small(samples: FixedImages) -> BatchDataset:
+    """Samples for evaluation: those that are small and in memory become one tensor."""
+    return ShiftedImages(samples) if _is_small(samples) else samples
+
+
+def augment_fast(
+    samples: FixedImages, kind: str, size: int, max_shift: int, min_area: float, mirror: bool
+) -> BatchDataset:
+    """Samples for training of the ``kind`` none, shift or crop."""
+    if kind == "crop":
+        return CroppedImages(samples.images, size, min_area, mirror)
+    max_shift = 0 if kind == "none" else max_shift
+    if _is_small(samples) and not mirror:
+        return ShiftedImages(samples, max_shift)
+    return MovedImages(samples, max_shift, mirror and kind != "none")
+
+
+def _is_small(samples: FixedImages) -> bool:
+    in_memory = isinstance(samples.images.pixels, Tensor)
+    return in_memory and samples[0][0][0].numel() <= MAX_PIXELS_IN_MEMORY
+
+
+def is_mirrored(seeds: np.ndarray) -> Tensor:
+    """Half of the samples: (N,) bool."""
+    return torch.from_numpy(seeds % 2 == 1)
 
 
 def random_boxes(sizes: np.ndarray, seeds: np.ndarray, min_area: float) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 from torchvision import models
+from torchvision.transforms import v2
 
 from ..engine.errors import UserError
 from .pretrained import build_with_weights, newest_weights
@@ -26,6 +27,12 @@ def preprocessing(name: str) -> Preprocessing:
     """The preprocessing of torchvision's model ``name``; a UserError if there is none."""
     own = newest_weights(name, models, OWN_MODELS).transforms()
     return Preprocessing(own.resize_size[0], own.crop_size[0], own.mean, own.std)
+
+
+def resize(size: int, original: Preprocessing | None = None) -> v2.Transform:
+    """Resize and cut out the middle square, as ``original`` says for a model of torchvision."""
+    shorter = round(size * original.resize_size / original.crop_size) if original else size
+    return v2.Compose([v2.Resize(shorter, antialias=True), v2.CenterCrop(size)])
 
 
 def build_classifier(

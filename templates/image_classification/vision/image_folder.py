@@ -7,10 +7,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..engine.data_report import DataReport
 from ..engine.folders import read_class_folders
 from ..engine.splits import SplitSettings
 from .cache import CacheRoom, PixelCache
-from .images import SUFFIXES, read_image
+from .headers import find_pixel_range
+from .images import SUFFIXES, Range, read_image
+from .inspection import inspect_images
 
 
 @dataclass(frozen=True)
@@ -20,23 +23,50 @@ class LabeledImages:
     pixels: Tensor | PixelCache  # pixels[i] is an image (C, H, W) uint8; sizes can differ
     labels: list[int]
     names: Sequence[str | Path]  # where each image comes from, for messages and figures
+    pixel_range: list[float] | None = None  # that became 0 to 255, if there are more than 8 bits
 
 
 def read_image_folder(
-    root: Path, settings: SplitSettings, *, side: int, cache_gib: float
+    root: Path,
+    settings: SplitSettings,
+    report: DataReport,
+    *,
+    side: int,
+    cache_gib: float,
+    group_by: str | None = None,
 ) -> tuple[dict[str, LabeledImages], list[str]]:
     """The splits and the class names of a folder with one folder of images per class.
 
-    Larger images are resized to a shorter side of ``side`` pixels.
+    Args:
+        root: the folder.
+        settings: how to split it, where it has no folders for that.
+        report: gets what was left aside, and how pixels were changed.
+        side: larger images are scaled down so that their shorter side has so many pixels.
+        cache_gib: disk space for decoded images.
+        group_by: which images stay together in one split; see ``group_files``.
+
+    Raises:
+        UserError: there is no such folder, something in it is wrong, or it has too few images.
     """
-    files, classes = read_class_folders(root, settings, SUFFIXES, "images")
+    files, classes = read_class_folders(root, settings, SUFFIXES, "images", report, group_by)
+    found = find_pixel_range({name: paths for name, (paths, _) in files.items()}, report)
+    pixel_range = None if found is None else list(found)
     room, splits = CacheRoom(cache_gib), {}
     for name, (paths, labels) in files.items():
-        load, groups = partial(_load, paths, side), [[path] for path in paths]
-        pixels = PixelCache(load, groups, kind=f"RGB {side}", room=room)
-        splits[name] = LabeledImages(pixels, labels, paths)
+        load, groups = partial(_load, paths, side, pixel_range), [[path] for path in paths]
+        pixels = PixelCache(load, groups, kind=f"RGB {side} {pixel_range}", room=room)
+        splits[name] = LabeledImages(pixels, labels, paths, pixel_range)
     return splits, classes
 
 
-def _load(paths: Sequence[Path], side: int, index: int) -> Tensor:
-    return read_image(paths[index], side)
+def inspect_image_folder(
+    splits: dict[str, LabeledImages], classes: list[str], report: DataReport
+) -> None:
+    """See ``inspect_images``; does nothing for images that are not files."""
+    paths = {split: [Path(name) for name in images.names] for split, images in splits.items()}
+    labels = {split: [classes[i] for i in images.labels] for split, images in splits.items()}
+    inspect_images(paths, report, labels, splits["train"].pixel_range)
+
+
+def _load(paths: Sequence[Path], side: int, pixel_range: Range | None, index: int) -> Tensor:
+    return read_image(paths[index], side, pixel_range)

@@ -17,7 +17,7 @@ from {{ cookiecutter.__package }}.engine.errors import UserError
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 from {{ cookiecutter.__package }}.loaders import DataInfo, make_data
 from {{ cookiecutter.__package }}.models import make_model
-from {{ cookiecutter.__package }}.vision.masks import IGNORED
+from {{ cookiecutter.__package }}.vision.legend import IGNORED
 
 INFO = DataInfo(["a", "b", "c"], image_size=32, mean=[0.5] * 3, std=[0.2] * 3)
 MODELS = ["unet", "fcn_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"]
@@ -161,13 +161,13 @@ def test_files_that_are_missing_or_do_not_fit_are_named(folder: Path) -> None:
     Image.new("L", (10, 20), 1).save(folder / "masks" / "5.png")
     assert "5.png has 10 × 20 pixels, but its image" in complaint_about(folder)
     (folder / "masks" / "5.png").unlink()
-    assert "5.png has no mask" in complaint_about(folder)
+    assert "no mask for 1 of 12 images" in complaint_about(folder)
     (folder / "images" / "5.png").unlink()
     for path in (folder / "images" / "6.png", folder / "masks" / "6.png"):
         path.write_bytes(path.read_bytes()[:60])
         assert f"{path} is not an image" in complaint_about(folder)
     (folder / "images" / "6.png").unlink()
-    assert "6.png has no image" in complaint_about(folder)
+    assert "no image for 1 of 11 masks" in complaint_about(folder)
     for path in folder.glob("*/*.png"):
         if path.stem not in ("0", "1"):
             path.unlink()
@@ -193,7 +193,7 @@ def test_wrong_classes_are_explained(folder: Path) -> None:
         (folder / "classes.json").write_text(classes, encoding="utf-8")
         assert words in complaint_about(folder)
     (folder / "classes.json").unlink()
-    rewrite_masks(folder, 0, 255, 255)
+    rewrite_masks(folder, 0, 0, 0)
     assert "one class only" in complaint_about(folder)
 
 

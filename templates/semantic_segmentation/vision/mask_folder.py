@@ -1,23 +1,29 @@
 """A folder of images and masks, in splits."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..engine.errors import UserError
+from ..engine.data_report import DataReport
+from ..engine.errors import UserError, join_errors
+from ..engine.machine import usable_cpus
 from ..engine.splits import SplitSettings
 from .cache import CacheRoom, PixelCache
-from .images import image_size, read_image
-from .masks import MASK_SUFFIXES, Legend, make_legend, read_mask
-from .pairs import find_pairs, pair_files, split_missing
-
-Pair = tuple[Path, Path]
-"""An image and its mask."""
+from .headers import find_pixel_range
+from .images import ImageError, Range, image_size, read_image
+from .inspection import inspect_images
+from .legend import Legend
+from .mask_files import Pair, find_pairs
+from .masks import read_mask
+from .pairs import split_missing
+from .survey import MaskNumbers, make_legend
 
 
 @dataclass(frozen=True)
@@ -27,64 +33,145 @@ class MaskedImages:
     pixels: PixelCache | Tensor
     """(4, H, W) uint8 each: red, green, blue, and the class or IGNORED."""
     names: Sequence[str]
+    pairs: Sequence[Pair] = ()
+    """The files, if the images are files."""
+    pixel_range: list[float] | None = None
+    """What became 0 and 255, if there are images with more than 8 bits."""
+    legend: Legend = field(default_factory=lambda: Legend([], {}))
 
 
 def read_mask_folder(
-    root: Path, settings: SplitSettings, *, side: int, cache_gib: float
+    root: Path,
+    settings: SplitSettings,
+    report: DataReport,
+    *,
+    side: int,
+    cache_gib: float,
+    group_by: str | None = None,
 ) -> tuple[dict[str, MaskedImages], list[str]]:
-    """The splits and the names of the classes of a folder with the folders images and masks.
+    """The splits and the names of the classes of a folder of images and masks.
 
     Args:
         root: the folder.
         settings: how to split it, where it has no folders for that.
+        report: gets what was left aside, and how images and masks were changed.
         side: larger images are scaled down so that their shorter side has so many pixels.
         cache_gib: disk space for decoded images.
+        group_by: which images stay together in one split; see ``group_files``.
 
     Raises:
         UserError: there is no such folder, something in it is wrong, or it has too few images.
     """
-    if not root.is_dir():
-        raise UserError(f"There is no folder {root}. Type --data with a folder of images/, masks/.")
-    folders = find_pairs(root, "masks")
-    if not folders:
-        raise UserError(f"{root} has no folder images. Put the images there, the masks in masks.")
-    splits = {name: _pair(images, masks) for name, (images, masks) in folders.items()}
-    legend = make_legend(root, [mask for pairs in splits.values() for _, mask in pairs])
-    room = CacheRoom(cache_gib)
-    found = {}
-    for name, pairs in split_missing(splits, settings).items():
-        decode, kind = partial(_decode, pairs, legend, side), f"mask {side} {legend!r}"
-        pixels = PixelCache(decode, pairs, kind=kind, room=room)
-        found[name] = MaskedImages(pixels, [str(image) for image, _ in pairs])
+    splits = find_pairs(root, report)
+    pairs = list(chain.from_iterable(splits.values()))
+    legend, numbers = make_legend(root, [pair.mask for pair in pairs], report)
+    if numbers:
+        _check_sizes(pairs, numbers)
+    splits = split_missing(splits, settings, group_by, lambda pair: pair.image)
+    _count_classes(splits, legend, numbers, report)
+    images = {split: [pair.image for pair in found] for split, found in splits.items()}
+    found_range = find_pixel_range(images, report)
+    pixel_range = None if found_range is None else list(found_range)
+    room, found = CacheRoom(cache_gib), {}
+    for split, split_pairs in splits.items():
+        decode = partial(_decode, split_pairs, legend, side, pixel_range)
+        kind = f"mask {side} {legend!r} {pixel_range}"
+        pixels = PixelCache(decode, split_pairs, kind=kind, room=room)
+        names = [str(pair.image) for pair in split_pairs]
+        found[split] = MaskedImages(pixels, names, split_pairs, pixel_range, legend)
     return found, legend.names
 
 
-def _pair(images: Path, masks: Path) -> list[Pair]:
-    """Every image with its mask."""
-    pairs = []
-    for image, mask in pair_files(images, masks, MASK_SUFFIXES):
-        if mask is None:
-            wanted = (masks / image.relative_to(images)).with_suffix(".png")
-            raise UserError(f"{image} has no mask {wanted}. Add the mask, or remove the image.")
-        pairs.append((image, mask))
-    return pairs
+def _check_sizes(pairs: Sequence[Pair], numbers: Sequence[MaskNumbers]) -> None:
+    """Raises a UserError for masks that have not the size of their image."""
+    errors: list[UserError] = []
+    for pair, mask in zip(pairs, numbers, strict=True):
+        try:
+            _require_same_size(pair, image_size(pair.image), mask.size)
+        except UserError as error:
+            errors.append(error)
+    if errors:
+        raise join_errors(errors, len(pairs), "masks")
 
 
-def _decode(pairs: Sequence[Pair], legend: Legend, side: int, index: int) -> Tensor:
+def _require_same_size(pair: Pair, image: tuple[int, int], mask: tuple[int, int]) -> None:
+    if image != mask:
+        raise ImageError(
+            pair.mask,
+            f"has {mask[0]} × {mask[1]} pixels, but its image {pair.image} has {image[0]} × "
+            f"{image[1]}. Make them equal.",
+        )
+
+
+def _count_classes(
+    splits: Mapping[str, Sequence[Pair]],
+    legend: Legend,
+    numbers: Sequence[MaskNumbers],
+    report: DataReport,
+) -> None:
+    """Report how many masks have each class, as far as the masks were looked at."""
+    by_path = {mask.path: mask for mask in numbers}
+    for split, pairs in splits.items():
+        found = [{legend.values[n] for n in by_path[p.mask].counts} for p in pairs if by_path]
+        if found:
+            known = range(len(legend.names))
+            labels = [number for classes in found for number in classes if number in known]
+            report.count_classes(split, labels, legend.names)
+
+
+def inspect_mask_folder(splits: Mapping[str, MaskedImages], report: DataReport) -> None:
+    """See ``inspect_images``; reads all masks too.
+
+    Raises:
+        UserError: files are damaged or do not fit; the message has them all.
+    """
+    errors: list[UserError] = []
+    for split, images in splits.items():
+        labels = _read_classes(images, errors)
+        report.count_classes(split, labels, images.legend.names)
+    paths = {split: [pair.image for pair in images.pairs] for split, images in splits.items()}
+    try:
+        inspect_images(paths, report, pixel_range=splits["train"].pixel_range)
+    except UserError as error:
+        errors.insert(0, error)
+    if errors:
+        raise join_errors(errors, sum(map(len, paths.values())), "images with their masks")
+
+
+def _read_classes(images: MaskedImages, errors: list[UserError]) -> list[int]:
+    """The classes in each mask, one after the other; adds what is wrong to ``errors``."""
+
+    def look(pair: Pair) -> list[int] | UserError:
+        try:
+            mask = read_mask(pair.mask, images.legend)
+            _require_same_size(pair, image_size(pair.image), (mask.shape[1], mask.shape[0]))
+        except UserError as error:
+            return error
+        found: list[int] = mask.unique().tolist()
+        return [number for number in found if number < len(images.legend.names)]
+
+    labels = []
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        for found in pool.map(look, images.pairs):
+            if isinstance(found, UserError):
+                errors.append(found)
+            else:
+                labels += found
+    return labels
+
+
+def _decode(
+    pairs: Sequence[Pair], legend: Legend, side: int, pixel_range: Range | None, index: int
+) -> Tensor:
     """(4, H, W) uint8: an image and its mask.
 
     Raises:
         UserError: one of the files cannot be read, or they have different sizes.
     """
-    image_path, mask_path = pairs[index]
-    mask = read_mask(mask_path, legend)
-    width, height = image_size(image_path)
-    if mask.shape != (height, width):
-        raise UserError(
-            f"{mask_path} has {mask.shape[1]} × {mask.shape[0]} pixels, but its image {image_path} "
-            f"has {width} × {height}. Make them equal."
-        )
-    image = read_image(image_path, side)
+    pair = pairs[index]
+    mask = read_mask(pair.mask, legend)
+    _require_same_size(pair, image_size(pair.image), (mask.shape[1], mask.shape[0]))
+    image = read_image(pair.image, side, pixel_range)
     if image.shape[1:] != mask.shape:
         mask = interpolate(mask[None, None], size=image.shape[1:], mode="nearest-exact")[0, 0]
     return torch.cat([image, mask[None]])

@@ -1,45 +1,15 @@
 """Masks: image files whose pixels are numbers or colors of classes."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from ..engine.errors import UserError
-from ..engine.files import read_text
-
-MASK_SUFFIXES = {".bmp", ".gif", ".png", ".tif", ".tiff"}  # not JPEG, which changes the numbers
-IGNORED = 255  # pixels with this number count neither in the loss nor in the metrics
-Value = int | tuple[int, ...]
-"""What a pixel of a mask may have: a number, or (red, green, blue)."""
-
-
-@dataclass(frozen=True)
-class Legend:
-    """The classes, and the numbers or colors that stand for them in the masks."""
-
-    names: list[str]
-    values: dict[Value, int]
-    """The class of each number or color; IGNORED for pixels that do not count."""
-
-    @property
-    def has_colors(self) -> bool:
-        """Whether the masks have colors instead of numbers."""
-        return any(isinstance(value, tuple) for value in self.values)
-
-    def __str__(self) -> str:
-        pairs = [
-            f"{self.names[number]} {_as_json(value)}"
-            for value, number in self.values.items()
-            if number != IGNORED
-        ]
-        return ", ".join(pairs[:10]) + (", ..." if len(pairs) > 10 else "")
+from .images import ImageError, is_wide, open_image
+from .legend import Legend, Value, as_json
 
 
 def read_mask(path: Path, legend: Legend) -> Tensor:
@@ -48,7 +18,7 @@ def read_mask(path: Path, legend: Legend) -> Tensor:
     Raises:
         UserError: the file is not an image, or a pixel has a value that is not in the legend.
     """
-    pixels = _read_pixels(path, colors=legend.has_colors)
+    pixels = read_colors(path) if legend.has_colors else read_numbers(path)
     classes = {_to_code(value): number for value, number in legend.values.items()}
     codes = np.array(sorted(classes))
     positions = np.searchsorted(codes, pixels).clip(max=len(codes) - 1)
@@ -58,113 +28,91 @@ def read_mask(path: Path, legend: Legend) -> Tensor:
         code = int(pixels[y, x])
         value = tuple(code.to_bytes(3)) if legend.has_colors else code
         raise UserError(
-            f"{path}: the pixel at x = {x}, y = {y} is {_as_json(value)}, which is no class. "
+            f"{path}: the pixel at x = {x}, y = {y} is {as_json(value)}, which is no class. "
             f"The classes are {legend}. Correct the mask, or add the class to classes.json."
         )
     return torch.from_numpy(np.array([classes[c] for c in codes.tolist()], np.uint8)[positions])
 
 
-def _read_pixels(path: Path, *, colors: bool) -> np.ndarray:
-    """(H, W) int64: the numbers, or each color as one number."""
-    try:
-        with Image.open(path) as file:
-            pixels = np.array(file.convert("RGB") if colors else file).astype(np.int64)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"{path} is not an image that can be read ({error}). Repair or remove the file."
-        ) from None
-    if colors:
-        return pixels @ [256**2, 256, 1]
-    if pixels.ndim == 3 and (pixels[..., :1] == pixels[..., :3]).all():
-        pixels = pixels[..., 0]  # gray, stored as three equal channels
-    if pixels.ndim == 3:
-        raise UserError(
-            f"{path} has colors, not numbers of classes. Say in classes.json what they mean: "
-            '{"road": [128, 64, 128], "sky": [70, 130, 180]}'
-        )
-    return pixels
-
-
 def _to_code(value: Value) -> int:
-    """The number that ``_read_pixels`` returns for a value."""
+    """The number that ``read_colors`` or ``read_numbers`` returns for a value."""
     return int.from_bytes(value) if isinstance(value, tuple) else value
 
 
-def _as_json(value: Value) -> str:
-    return str(list(value) if isinstance(value, tuple) else value)
+def read_colors(path: Path) -> np.ndarray:
+    """(H, W) int64: each color as one number; transparent is black."""
+    with open_image(path) as file:
+        codes: np.ndarray = _to_colors(ImageOps.exif_transpose(file)) @ np.array([256**2, 256, 1])
+        return codes
 
 
-def make_legend(root: Path, masks: Sequence[Path]) -> Legend:
-    """The classes in ``classes.json`` in the folder ``root``, else the numbers in the ``masks``.
+def read_numbers(path: Path) -> np.ndarray:
+    """(H, W), of any type of whole numbers: the number of each pixel.
 
-    Raises:
-        UserError: the file is wrong, or there is only one class.
-    """
-    path = root / "classes.json"
-    if path.is_file():
-        return read_legend(path)
-    highest = 0
-    for mask in masks:
-        numbers = _read_pixels(mask, colors=False)
-        numbers = numbers[numbers != IGNORED]
-        for wrong in numbers[(numbers < 0) | (numbers > IGNORED)]:
-            raise UserError(f"{mask} has the class {wrong}; numbers go from 0 to {IGNORED - 1}.")
-        highest = max(highest, int(numbers.max(initial=0)))
-    if highest == 0:
-        raise UserError(
-            f"The masks in {root} have one class only: 0 ({IGNORED} is ignored). If {IGNORED} "
-            'is a class, write {"ground": 0, "object": 255} into ' + f"{path}."
-        )
-    return _number([str(number) for number in range(highest + 1)])
-
-
-def read_legend(path: Path) -> Legend:
-    """The classes in a JSON file: a list of names, or an object of names with numbers or colors.
+    Of a palette, the numbers are the positions in it, or its grays if it is gray.
 
     Raises:
-        UserError: the file is not like that.
+        UserError: the file is not an image, or has colors or fractions.
     """
-    try:
-        content = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON: {error}.") from None
-    if isinstance(content, list) and all(isinstance(name, str) for name in content):
-        legend = _number(content)
-    elif isinstance(content, dict):
-        legend = _from_values(content, path)
-    else:
-        raise UserError(path.name + ' must be like ["road", "sky"] or {"road": 0, "sky": 1}.')
-    names = legend.names
-    if not 2 <= len(set(names)) == len(names) <= IGNORED:
-        raise UserError(
-            f"{path} has the classes {', '.join(names[:10])}. There must be from 2 to {IGNORED}, "
-            "each with a name of its own."
-        )
-    return legend
+    with open_image(path) as file:
+        return to_numbers(file, path)
 
 
-def _number(names: list[str]) -> Legend:
-    """The classes 0, 1, 2, ... with these names."""
-    values: dict[Value, int] = {number: number for number in range(len(names))}
-    return Legend(names, values | {IGNORED: IGNORED})
+def to_numbers(file: ImageFile.ImageFile, path: Path) -> np.ndarray:
+    """See ``read_numbers``, for an open file."""
+    image = ImageOps.exif_transpose(file)
+    if image.mode == "P":
+        return _palette_numbers(image)
+    if is_wide(image):
+        numbers = np.asarray(image)
+        if numbers.dtype.kind == "f" and (numbers != numbers.round()).any():
+            raise ImageError(path, "has fractions, not numbers of classes. Round them.")
+        return numbers.astype(np.int64)
+    if image.mode in ("1", "L"):
+        return np.asarray(image).astype(np.uint8)
+    colors = _to_colors(image)
+    if (colors == colors[..., :1]).all():
+        numbers = colors[..., 0]  # gray, stored as three equal channels
+        return numbers
+    raise ImageError(path, f"has colors, not numbers of classes. {_explain_colors(colors)}")
 
 
-def _from_values(content: dict[str, Any], path: Path) -> Legend:
-    """Classes that the file gives any numbers or colors; those of "ignore" do not count."""
-    names = [name for name in content if name != "ignore"]
-    values: dict[Value, int] = {}
-    for name, found in content.items():
-        value: Value = tuple(found) if isinstance(found, list) else found
-        numbers = value if isinstance(value, tuple) and len(value) == 3 else (value,)
-        in_range = all(type(number) is int and 0 <= number < 256 for number in numbers)
-        if not in_range or value in values:
-            raise UserError(
-                f"{path}: {name!r} has {found}, but must have a number from 0 to 255 or a color "
-                "such as [128, 64, 128], and not that of another class."
-            )
-        values[value] = names.index(name) if name != "ignore" else IGNORED
-    if len({isinstance(value, tuple) for value in values}) > 1:
-        raise UserError(f"{path} has numbers and colors. Use one of the two for all classes.")
-    if not any(isinstance(value, tuple) for value in values):
-        values.setdefault(IGNORED, IGNORED)
-    return Legend(names, values)
+def _to_colors(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8; transparent is black. If all is one color, opaque is white."""
+    if not image.has_transparency_data or image.mode == "P":
+        return np.asarray(image.convert("RGB"))
+    pixels = np.asarray(image.convert("RGBA"))
+    colors, is_opaque = pixels[..., :3], pixels[..., 3:] >= 128
+    if (colors == colors[:1, :1]).all() and not is_opaque.all():
+        return np.repeat(255 * is_opaque.astype(np.uint8), 3, axis=2)
+    opaque: np.ndarray = np.where(is_opaque, colors, 0).astype(np.uint8)
+    return opaque
+
+
+def _palette_numbers(image: Image.Image) -> np.ndarray:
+    positions = np.asarray(image)
+    used = np.unique(positions)
+    palette = palette_of(image)[used]
+    grays = palette[:, 0]
+    if (palette != grays[:, None]).any() or len(np.unique(grays)) < len(used):
+        return positions
+    table = np.zeros(256, np.uint8)
+    table[used] = grays
+    return table[positions]
+
+
+def palette_of(image: Image.Image) -> np.ndarray:
+    """(256, 3) uint8: the colors of a palette; those that it does not have are black."""
+    colors = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    return np.pad(colors, [(0, 256 - len(colors)), (0, 0)])
+
+
+def _explain_colors(colors: np.ndarray) -> str:
+    """The colors of a mask, and how classes.json gives them names."""
+    found, counts = np.unique(colors.reshape(-1, 3), axis=0, return_counts=True)
+    common = found[np.argsort(-counts)][:3].tolist()
+    listed = ", ".join(map(str, common))
+    return (
+        f"There are {len(found):,} colors, most often {listed}. Say in classes.json what they "
+        'mean: {"road": [128, 64, 128], "sky": [70, 130, 180]}'
+    )

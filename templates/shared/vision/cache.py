@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..engine.errors import UserError, join_errors
 from ..engine.files import atomic_write
 from ..engine.machine import usable_cpus
 
 FOLDER = Path(".cache") / "images"
-VERSION = 3  # to be raised when the format of the files changes
+VERSION = 4  # to be raised when the format of the files changes
 CHUNK = 64  # images decoded at once
 ABANDONED_AFTER = 3600  # seconds since the last write to an unfinished file
 
@@ -93,7 +94,11 @@ class PixelCache:
         return np.fromfile(self.path, np.int64, 4 * (1 + len(self.files))).reshape(-1, 4)
 
     def fill(self) -> None:
-        """Decode the images, unless an earlier run did. Several runs may do so at the same time."""
+        """Decode the images, unless an earlier run did. Several runs may do so at the same time.
+
+        Raises:
+            UserError: images cannot be decoded; the message has them all.
+        """
         if not self.room.limit:
             return
         with suppress(FileNotFoundError):  # there is no file yet
@@ -118,11 +123,15 @@ class PixelCache:
         self.path.unlink(missing_ok=True)  # made with a lower limit
         table = np.zeros((1 + len(self.files), 4), np.int64)
         table[0, 0] = self.room.limit
+        errors: list[UserError] = []
         images = tqdm(self._decode(), "decoding", len(table) - 1, leave=False, disable=None)
         new = FOLDER / f"{uuid4().hex}.tmp"  # of its own, as several runs may write at once
         with atomic_write(new) as file:
             end, allowed = file.seek(table.nbytes), 0
             for row, image in enumerate(images, start=1):
+                if isinstance(image, UserError):
+                    errors.append(image)
+                    continue
                 pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
                 if end + pixels.nbytes > allowed:
                     allowed = self.room.reserve(end + CHUNK * pixels.nbytes, Path(file.name))
@@ -130,14 +139,23 @@ class PixelCache:
                     break
                 table[row] = end, *pixels.shape
                 end += file.write(pixels.data)
+            if errors:
+                raise join_errors(errors, len(self.files), "images")
             file.seek(0)
             file.write(table.data)
         new.replace(self.path)
         return table
 
-    def _decode(self) -> Iterator[Tensor]:
-        """All images in order, decoded by up to eight threads."""
+    def _decode(self) -> Iterator[Tensor | UserError]:
+        """All images in order, decoded by up to eight threads; or why one cannot be."""
+
+        def load(index: int) -> Tensor | UserError:
+            try:
+                return self.load(index)
+            except UserError as error:
+                return error
+
         numbers = range(len(self.files))
         with ThreadPoolExecutor(min(8, usable_cpus())) as pool:
             for start in numbers[::CHUNK]:
-                yield from pool.map(self.load, numbers[start : start + CHUNK])
+                yield from pool.map(load, numbers[start : start + CHUNK])

@@ -1,5 +1,6 @@
 """Reading image files, and the statistics of their channels."""
 
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,24 +8,54 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
+from torchvision.io import ImageReadMode, decode_image
 
 from ..engine.data import BatchDataset
 from ..engine.errors import UserError
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+PICTURES = """
+.apng .avif .avifs .blp .bmp .bw .cur .dcx .dds .dib .fit .fits .flc .fli .ftc .ftu .gbr .gif .icb
+.icns .ico .im .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .msp .pbm .pcd .pcx .pfm
+.pgm .png .pnm .ppm .psd .pxr .qoi .ras .rgb .rgba .sgi .tga .tif .tiff .vda .vst .webp .xbm .xpm
+"""
+SUFFIXES = frozenset(PICTURES.split())
+"""What Pillow opens alone. Its own table has suffixes of data that are no pictures too."""
+CANNOT_READ = (
+    *(OSError, ValueError, SyntaxError, EOFError, struct.error, NotImplementedError),
+    Image.DecompressionBombError,
+)
+MAX_SAMPLE_VALUE = 281  # tag of TIFF
+Range = Sequence[float]
+"""Lowest and highest value of the pixels, which become 0 and 255."""
 
 
-def read_image(path: Path, side: int | None = None) -> Tensor:
+class ImageError(UserError):
+    """An image file that cannot be used."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} {problem}")
+        self.path, self.problem = path, problem
+
+
+def read_image(path: Path, side: int | None = None, pixel_range: Range | None = None) -> Tensor:
     """Read an RGB image (3, H, W) uint8, turned as its EXIF orientation says.
 
-    If the shorter side is longer than ``side`` pixels, the image is resized to that; the JPEG
-    decoder then does most of the work, which is faster.
+    What is transparent becomes white. If the shorter side is longer than ``side`` pixels, the
+    image is resized to that; the JPEG decoder then does most of the work, which is faster.
+
+    Args:
+        path: the file.
+        side: longest length of the shorter side.
+        pixel_range: of files with more than 8 bits per value; see ``find_pixel_range``.
+
+    Raises:
+        ImageError: the file cannot be read, or has more than 8 bits and there is no range.
     """
     with open_image(path) as file:
         file.draft("RGB", _shrink(file.size, side))
-        image = ImageOps.exif_transpose(file).convert("RGB")
+        image = to_rgb(file, path, pixel_range)
         size = _shrink(image.size, side)
         if image.size != size:
             image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
@@ -34,21 +65,151 @@ def read_image(path: Path, side: int | None = None) -> Tensor:
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height in pixels after the EXIF orientation; reads only the file's header."""
     with open_image(path) as file:
-        width, height = file.size
-        is_rotated = file.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        return oriented_size(file)
+
+
+def oriented_size(file: ImageFile.ImageFile) -> tuple[int, int]:
+    """Width and height in pixels of an open image after its EXIF orientation."""
+    width, height = file.size
+    # Pillow itself turns TIFF.
+    is_rotated = file.format != "TIFF" and file.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (height, width) if is_rotated else (width, height)
 
 
+def to_rgb(file: ImageFile.ImageFile, path: Path, pixel_range: Range | None) -> Image.Image:
+    """An open image as RGB with 8 bits, turned, and on white where it is transparent."""
+    pixel_range = declared_range(file) or pixel_range
+    image: Image.Image = file
+    if is_wide(file):
+        image = _narrow_gray(file, path, pixel_range)
+    elif pixel_range is not None and has_deep_colors(file):
+        image = _narrow_colors(file, path, pixel_range)
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        ground = Image.new("RGBA", image.size, "white")
+        ground.alpha_composite(image.convert("RGBA"))
+        image = ground
+    return image.convert("RGB")
+
+
+def is_wide(image: Image.Image) -> bool:
+    """Whether the pixels are numbers of more than 8 bits, or with fractions."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def has_deep_colors(file: ImageFile.ImageFile) -> bool:
+    """Whether it is a PNG with 16 bits per color, of which Pillow gives the upper 8 only."""
+    return file.format == "PNG" and any(str(tile.args).endswith(";16B") for tile in file.tile)
+
+
+def read_deep_colors(path: Path) -> np.ndarray:
+    """(H, W, C) uint16, as torchvision reads a PNG with 16 bits."""
+    data = torch.from_numpy(np.fromfile(path, np.uint8))
+    pixels: np.ndarray = decode_image(data, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
+    return pixels
+
+
+def declared_range(file: Image.Image) -> Range | None:
+    """The range of a wide image that its file or format declares; None if it does not."""
+    if file.format in ("JPEG2000", "PPM") and file.mode != "F":
+        return 0, 65535  # Pillow scales to that
+    if not isinstance(file, TiffImagePlugin.TiffImageFile):
+        return None
+    (bits, *_) = file.tag_v2.get(ExifTags.Base.BitsPerSample, (8,))
+    (highest, *_) = file.tag_v2.get(MAX_SAMPLE_VALUE, (0,))
+    if 8 < bits < 16:
+        return 0, 2**bits - 1
+    # Other numbers than 1023, 4095, ... are the highest value of this one image.
+    return (0, highest) if highest > 255 and not highest & (highest + 1) else None
+
+
+def _narrow_gray(file: ImageFile.ImageFile, path: Path, pixel_range: Range | None) -> Image.Image:
+    if pixel_range is None:
+        raise ImageError(
+            path,
+            "has more than 8 bits per pixel, unlike the images that the model was trained on. "
+            "Convert it to the same kind of file.",
+        )
+    values = np.asarray(file)
+    narrowed = Image.fromarray(_narrow(values, pixel_range))
+    if "transparency" in file.info:
+        narrowed.putalpha(Image.fromarray(values != file.info["transparency"]))
+    return _with_orientation(narrowed, file)
+
+
+def _narrow_colors(file: ImageFile.ImageFile, path: Path, pixel_range: Range) -> Image.Image:
+    values = read_deep_colors(path)
+    pixels = _narrow(values, pixel_range)
+    if values.shape[2] in (2, 4) and values[..., -1].max() > pixel_range[1]:
+        pixels[..., -1] = _narrow(values[..., -1], (0, 65535))  # alpha has the whole range
+    return _with_orientation(Image.fromarray(pixels), file)
+
+
+def _narrow(values: np.ndarray, pixel_range: Range) -> np.ndarray:
+    """Numbers of the range as uint8; what is not a number becomes black."""
+    low, high = pixel_range
+    scaled = np.nan_to_num((values.astype(np.float64) - low) * (255 / (high - low)), nan=0.0)
+    narrowed: np.ndarray = scaled.round().clip(0, 255).astype(np.uint8)
+    return narrowed
+
+
+def _with_orientation(image: Image.Image, file: ImageFile.ImageFile) -> Image.Image:
+    """The image with the EXIF orientation of the file that it is from."""
+    image.getexif()[ExifTags.Base.Orientation] = file.getexif().get(ExifTags.Base.Orientation, 1)
+    return image
+
+
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
-    """An open image file; a UserError if it cannot be read, at once or later."""
+def open_image(path: Path) -> Iterator[ImageFile.ImageFile]:
+    """An open image file; an ImageError if it cannot be read, at once or later."""
     try:
         with Image.open(path) as file:
             yield file
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"{path} is not an image that can be read ({error}). Repair or remove the file."
-        ) from None
+    except CANNOT_READ as error:
+        raise ImageError(path, explain_damage(path, error)) from None
+
+
+def explain_damage(path: Path, error: BaseException) -> str:
+    """Why Pillow cannot read a file, and what to do."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(256)
+    except OSError:
+        return f"cannot be read ({error})."
+    if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif", b"ftypmsf1"):
+        return "is not supported: it is HEIC, whatever its suffix. Convert it to JPEG."
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        reason = _explain_tiff(path)
+        if reason:
+            return f"is not supported: it is a TIFF {reason}. Save it as RGB or gray."
+    if not start:
+        error = ValueError("it is empty")
+    elif start.lstrip()[:1] == b"<":
+        error = ValueError("it is text such as HTML or SVG")
+    elif isinstance(error, UnidentifiedImageError):
+        error = ValueError("its format is unknown")
+    return f"is not an image that can be read ({error}). Repair or remove the file."
+
+
+def _explain_tiff(path: Path) -> str:
+    """What kind of TIFF a file is, if its header is sound; otherwise nothing."""
+    tags = ExifTags.Base
+    try:
+        with Image.open(path):
+            return ""  # the header is known, so the pixels are damaged
+    except CANNOT_READ:
+        pass
+    try:
+        with path.open("rb") as file:
+            header = file.read(8)
+            directory = TiffImagePlugin.ImageFileDirectory_v2(header)
+            file.seek(directory.next)
+            directory.load(file)
+        bits = directory.get(tags.BitsPerSample, (1,))
+        channels = directory.get(tags.SamplesPerPixel, 1)
+    except CANNOT_READ:
+        return ""
+    return f"with {channels} channels of {max(bits)} bits"
 
 
 def _shrink(size: tuple[int, int], side: int | None) -> tuple[int, int]:
@@ -59,12 +220,22 @@ def _shrink(size: tuple[int, int], side: int | None) -> tuple[int, int]:
 
 
 def channel_statistics(images: BatchDataset | Sequence[Any]) -> dict[str, list[float]]:
-    """Mean and std of each channel, for pixels in [0, 1], from about 256 samples (image, ...)."""
+    """Mean and std of each channel, for pixels in [0, 1], from about 256 samples (image, ...).
+
+    Samples that cannot be read are left out here; training and check-data name them all.
+    """
     count, sums, squares = 0, torch.zeros(()), torch.zeros(())
+    error: UserError | None = None
     for index in range(0, len(images), max(1, len(images) // 256)):
-        pixels = images[index][0].flatten(1).double() / 255
+        try:
+            pixels = images[index][0].flatten(1).double() / 255
+        except UserError as found:
+            error = found
+            continue
         count += pixels.shape[1]
         sums, squares = sums + pixels.sum(1), squares + pixels.square().sum(1)
+    if count == 0 and error is not None:
+        raise error
     mean = sums / count
     std = (squares / count - mean.square()).clamp(min=1e-6).sqrt()
     return {"mean": mean.tolist(), "std": std.tolist()}

@@ -1,12 +1,13 @@
 """Folders of images with a second file of the same name for each: a mask, or a list of boxes."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
 from ..engine.errors import UserError
-from ..engine.folders import find_split_folders, list_files
-from ..engine.splits import SplitSettings, split_indices
+from ..engine.folders import find_split_folders
+from ..engine.listing import list_files
+from ..engine.splits import SplitSettings, group_files, split_indices
 from .images import SUFFIXES
 
 Item = TypeVar("Item")
@@ -56,8 +57,19 @@ def pair_files(
     return [(path, found.get(name)) for name, path in by_name.items()]
 
 
-def split_missing(splits: dict[str, list[Item]], settings: SplitSettings) -> dict[str, list[Item]]:
+def split_missing(
+    splits: dict[str, list[Item]],
+    settings: SplitSettings,
+    group_by: str | None = None,
+    path_of: Callable[[Item], Path] | None = None,
+) -> dict[str, list[Item]]:
     """Split off "train" what is missing of "val" and "test".
+
+    Args:
+        splits: the items of each split, at least of "train".
+        settings: how to split.
+        group_by: which images stay together; see ``group_files``.
+        path_of: the image file of an item, for ``group_by``.
 
     Raises:
         UserError: there are too few images.
@@ -71,8 +83,10 @@ def split_missing(splits: dict[str, list[Item]], settings: SplitSettings) -> dic
     for name, items in splits.items():
         if not items:
             raise UserError(f"There are no images in the split {name}. Add some, or remove it.")
-    indices = split_indices(len(train), settings, missing=missing)
-    return splits | {name: [train[i] for i in chosen] for name, chosen in indices.items()}
+    groups = group_files([path_of(item) for item in train], group_by) if path_of else None
+    indices = split_indices(len(train), settings, missing=missing, groups=groups)
+    splits = splits | {name: [train[i] for i in chosen] for name, chosen in indices.items()}
+    return {name: splits[name] for name in ("train", "val", "test")}
 
 
 def _by_name(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..engine.errors import UserError
+from ..engine.data_report import DataReport
+from ..engine.errors import UserError, join_errors
 from ..engine.files import read_text
 from ..engine.folders import read_class_folders
 from ..engine.splits import SplitSettings, find_splits, order_classes, split_classes
@@ -30,7 +31,7 @@ class Texts:
 
 
 def read_texts(
-    path: Path, text_column: str, label_column: str, settings: SplitSettings
+    path: Path, text_column: str, label_column: str, settings: SplitSettings, report: DataReport
 ) -> tuple[dict[str, Texts], list[str]]:
     """The splits of the user's texts, and the names of the classes.
 
@@ -39,7 +40,7 @@ def read_texts(
     """
     files = find_tables(path)
     if not files:
-        return read_text_folders(path, settings)
+        return read_text_folders(path, settings, report)
     splits, classes = read_tables(files, (text_column, label_column))
     return split_texts(splits, classes, settings), classes
 
@@ -95,17 +96,31 @@ def read_tables(
     return splits, classes
 
 
-def read_text_folders(root: Path, settings: SplitSettings) -> tuple[dict[str, Texts], list[str]]:
+def read_text_folders(
+    root: Path, settings: SplitSettings, report: DataReport
+) -> tuple[dict[str, Texts], list[str]]:
     """.txt files in folders that are named after their classes."""
-    splits, classes = read_class_folders(root, settings, {".txt"}, "texts")
+    splits, classes = read_class_folders(root, settings, {".txt"}, "texts", report)
+    errors: list[UserError] = []
+    texts = {split: read_text_files(files.paths, errors) for split, files in splits.items()}
+    if errors:
+        raise join_errors(errors, sum(map(len, texts.values())), "texts")
     return {
-        split: Texts(
-            [read_text_file(path) for path in files.paths],
-            files.labels,
-            list(map(str, files.paths)),
-        )
+        split: Texts(texts[split], files.labels, list(map(str, files.paths)))
         for split, files in splits.items()
     }, classes
+
+
+def read_text_files(paths: Sequence[Path], errors: list[UserError]) -> list[str]:
+    """The texts in the files; what is wrong with a file is added to ``errors``."""
+    texts = []
+    for path in paths:
+        try:
+            texts.append(read_text_file(path))
+        except UserError as error:
+            errors.append(error)
+            texts.append("")
+    return texts
 
 
 def read_text_file(path: Path) -> str:

@@ -1,6 +1,9 @@
 """Errors that are meant for the user, and what to say about errors of the system."""
 
 import errno
+from collections.abc import Sequence
+
+NUM_SHOWN = 3  # errors of a kind that are shown in full
 
 
 class UserError(Exception):
@@ -10,6 +13,15 @@ class UserError(Exception):
     """
 
     exit_code = 2
+
+
+def join_errors(errors: Sequence[UserError], total: int, noun: str) -> UserError:
+    """One error for all things of a kind, such as images, that have an error each."""
+    if len(errors) == 1:
+        return errors[0]
+    shown = " ".join(str(error) for error in errors[:NUM_SHOWN])
+    more = f" And {len(errors) - NUM_SHOWN:,} more." if len(errors) > NUM_SHOWN else ""
+    return UserError(f"{len(errors):,} of {total:,} {noun} cannot be used. {shown}{more}")
 
 
 class TrainingFailed(UserError):
