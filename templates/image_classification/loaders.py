@@ -1,8 +1,10 @@
 """Step 2, load data: images with their classes, how they are augmented, and the loaders."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from torchvision.transforms import v2
 
 from .engine.data import BatchDataset, Data, SampleDataset
 from .engine.data_report import DataReport
+from .engine.inputs import OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
@@ -19,7 +22,12 @@ from .vision.batches import augment_fast, keep_small
 from .vision.cache import PixelCache
 from .vision.classifiers import preprocessing, resize
 from .vision.digits import read_digits
-from .vision.image_folder import LabeledImages, inspect_image_folder, read_image_folder
+from .vision.image_folder import (
+    LabeledImages,
+    inspect_image_folder,
+    open_images,
+    read_image_folder,
+)
 from .vision.images import channel_statistics
 from .vision.mirroring import decide_mirroring
 from .vision.sizes import typical_size
@@ -82,20 +90,17 @@ def make_data(hparams: Hyperparameters) -> Data:
     """The training, validation and test images, and what is known about them."""
     report = DataReport()
     original = None if hparams.model == "cnn" else preprocessing(hparams.model)
-    kind, size = hparams.augment, hparams.image_size or (original.crop_size if original else None)
-    if kind == "auto":  # from scratch, larger changes cost more than they bring
-        kind = "crop" if hparams.pretrained else "shift"
+    size = hparams.image_size or (original.crop_size if original else None)
     if hparams.data is None:
         size = size or DIGIT_SIZE
         splits, classes = read_digits(hparams)
     else:
         size = size or typical_size(hparams.data, report)
-        zoom = MIN_CROP_AREA**-0.5 if kind in ("crop", "strong") else 1.2  # crops need more pixels
         splits, classes = read_image_folder(
             hparams.data,
             hparams,
             report,
-            side=math.ceil(size * zoom),
+            side=decoded_side(hparams, size),
             cache_gib=hparams.cache_gib,
             group_by=hparams.group_by,
         )
@@ -111,7 +116,7 @@ def make_data(hparams: Hyperparameters) -> Data:
     info = DataInfo(classes, counts, channels, size, **statistics, pixel_range=pixel_range)
     caches = [splits[name].pixels for name in ("train", "val")]
     return Data(
-        train=make_train_set(hparams, kind, fixed["train"], info, report),
+        train=make_train_set(hparams, fixed["train"], info, report),
         val=keep_small(fixed["val"]),
         test=keep_small(fixed["test"]),
         info=info,
@@ -122,19 +127,11 @@ def make_data(hparams: Hyperparameters) -> Data:
     )
 
 
-def make_inputs(files: Sequence[Path], hparams: Hyperparameters, info: DataInfo) -> list[OpenInputs]:
-    """The user's own images as data sets without classes, for predict."""
-    original = None if hparams.model == "cnn" else preprocessing(hparams.model)
-    images = open_images(files, side=decoded_side(info.image_size))
-    transform = [resize(info.image_size, original)]
-    transform += [v2.Grayscale()] if info.channels == 1 else []
-    return [lambda: ImageDataset(images, v2.Compose(transform))]
-
-
 def make_train_set(
-    hparams: Hyperparameters, kind: str, fixed: ImageDataset, info: DataInfo, report: DataReport
+    hparams: Hyperparameters, fixed: ImageDataset, info: DataInfo, report: DataReport
 ) -> BatchDataset:
     """The augmented training images. Shifts and crops have a faster implementation."""
+    kind = augmentation_kind(hparams)
     size, mix = info.image_size, mixing(hparams, len(info.classes))
     mirror = hparams.mirror == "yes"
     if hparams.mirror == "auto" and hparams.data is not None and kind != "none":
@@ -142,6 +139,29 @@ def make_train_set(
     if mix is None and kind != "strong":
         return augment_fast(fixed, kind, size, margin(size), MIN_CROP_AREA, mirror)
     return ImageDataset(fixed.images, augmentation(kind, size, mirror), mix)
+
+
+def make_inputs(
+    files: Sequence[Path], hparams: Hyperparameters, info: DataInfo
+) -> list[OpenInputs]:
+    """The user's own images as a data set without classes, for predict."""
+    original = None if hparams.model == "cnn" else preprocessing(hparams.model)
+    images = open_images(files, decoded_side(hparams, info.image_size), info.pixel_range)
+    to_gray = [v2.Grayscale()] if info.channels == 1 else []
+    transform = v2.Compose([*to_gray, resize(info.image_size, original)])
+    return [lambda: ImageDataset(images, transform)]
+
+
+def augmentation_kind(hparams: Hyperparameters) -> str:
+    """What "auto" means: from scratch, larger changes cost more than they bring."""
+    auto = "crop" if hparams.pretrained else "shift"
+    return auto if hparams.augment == "auto" else hparams.augment
+
+
+def decoded_side(hparams: Hyperparameters, size: int) -> int:
+    """Pixels of the shorter side with which files are decoded; crops need more of them."""
+    is_cropped = augmentation_kind(hparams) in ("crop", "strong")
+    return math.ceil(size * (MIN_CROP_AREA**-0.5 if is_cropped else 1.2))
 
 
 def augmentation(kind: str, size: int, mirror: bool) -> v2.Transform:

@@ -1,7 +1,8 @@
 """Step 6, visualize: the confusion matrix, the quality of each class, mistakes and samples."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from .engine.data import Data
 from .engine.files import shorten
+from .engine.inputs import PredictOptions
+from .loaders import DataInfo
+from .report.best_classes import best_classes
 from .report.confusion import count_pairs, draw_classes, draw_confusion
 from .report.mistakes import confident_mistakes, draw_no_mistakes
 from .report.panels import draw_samples, grid, show
@@ -36,6 +40,21 @@ def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[st
         yield "mistakes", figure, "The most confident mistakes. Some may be wrong labels."
     figure = draw_samples(data, 8, 1.5, partial(draw_sample, names=names))
     yield "augmented_samples", figure, "Training images as the model sees them."
+
+
+def make_rows(
+    outputs: Mapping[str, np.ndarray],
+    places: Sequence[str],
+    info: DataInfo,
+    options: PredictOptions,
+) -> Iterator[dict[str, Any]]:
+    """The rows of the table that predict writes, one for each image.
+
+    ``outputs`` are those of ``Criterion.evaluate``, and ``places`` the names of the samples.
+    """
+    found = best_classes(outputs["logits"], info.classes, options.top)
+    for place, row in zip(places, found, strict=True):
+        yield {"file": place} | row
 
 
 def draw_mistakes(

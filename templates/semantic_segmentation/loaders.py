@@ -1,7 +1,9 @@
 """Step 2, load data: images with a mask each, and how both are resized and augmented."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,13 +14,19 @@ from torchvision.transforms import v2
 from .engine.data import BatchDataset, Data, SampleDataset
 from .engine.data_report import DataReport
 from .engine.errors import UserError
+from .engine.inputs import OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
 from .vision.cache import PixelCache
 from .vision.images import channel_statistics
 from .vision.legend import IGNORED
-from .vision.mask_folder import MaskedImages, inspect_mask_folder, read_mask_folder
+from .vision.mask_folder import (
+    MaskedImages,
+    inspect_mask_folder,
+    open_images,
+    read_mask_folder,
+)
 from .vision.scenes import CLASSES, make_scenes
 from .vision.segmenters import preprocessing
 
@@ -97,6 +105,14 @@ def make_data(hparams: Hyperparameters) -> Data:
         report=report,
         inspect=partial(inspect_mask_folder, splits, report) if hparams.data else None,
     )
+
+
+def make_inputs(
+    files: Sequence[Path], hparams: Hyperparameters, info: DataInfo
+) -> list[OpenInputs]:
+    """The user's own images as a data set with empty masks, for predict."""
+    images = open_images(files, DECODED_SCALE * info.image_size, info.pixel_range)
+    return [lambda: SegmentationDataset(images, resize(info.image_size))]
 
 
 def digit_scenes(hparams: Hyperparameters) -> tuple[dict[str, MaskedImages], list[str]]:

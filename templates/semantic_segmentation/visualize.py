@@ -1,7 +1,9 @@
 """Step 6, visualize: predicted masks, confused classes, the quality of each class, worst images."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from torch.nn.functional import interpolate
 
 from .engine.data import Data
 from .engine.files import shorten
+from .engine.inputs import PredictOptions
+from .loaders import DataInfo
 from .report.class_bars import draw_class_bars
 from .report.confusion import count_pairs, draw_confusion, ratio
 from .report.panels import draw_samples, grid, show
@@ -44,6 +48,43 @@ def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[st
         yield "worst_images", draw_images(worst, iou, predictions, data, names), caption
     figure = draw_samples(data, 8, 1.4, partial(draw_sample, names=names))
     yield "augmented_samples", figure, "Training images as the model sees them, with their masks."
+
+
+def make_rows(
+    outputs: Mapping[str, np.ndarray],
+    places: Sequence[str],
+    info: DataInfo,
+    options: PredictOptions,
+) -> Iterator[dict[str, Any]]:
+    """The rows of the table that predict writes, one for each image.
+
+    Each class that was found has its share of the pixels, and its mask in the size of the file.
+    """
+    for place, padded, target in zip(
+        places, outputs["_predicted"], outputs["_target"], strict=True
+    ):
+        inside = target != IGNORED  # not padded
+        predicted = torch.from_numpy(padded[: inside.any(1).sum(), : inside.any(0).sum()])
+        width, height = image_size(Path(place))
+        resized = interpolate(predicted[None, None], size=(height, width), mode="nearest-exact")
+        mask = resized[0, 0].numpy()
+        found = np.unique(mask).tolist()
+        shares = {info.classes[c]: float((mask == c).mean()) for c in found}
+        masks = [
+            {"class": info.classes[c], "size": [height, width], "counts": to_runs(mask == c)}
+            for c in found
+        ]
+        yield {"file": place, "shares": shares, "masks": masks}
+
+
+def make_picture(row: Mapping[str, Any], info: DataInfo) -> torch.Tensor:
+    """The image of a row (3, H, W) uint8, with its masks in color over it."""
+    image = read_image(Path(row["file"]), pixel_range=info.pixel_range)
+    numbers = np.zeros(image.shape[1:], dtype=np.uint8)
+    for found in row["masks"]:
+        numbers[from_runs(found["counts"], found["size"])] = info.classes.index(found["class"])
+    colored = overlay(image, torch.from_numpy(numbers), len(info.classes))
+    return (colored * 255).round().byte()
 
 
 def image_iou(predictions: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -59,6 +59,14 @@ def read_image_folder(
     return splits, classes
 
 
+def open_images(
+    files: Sequence[Path], side: int, pixel_range: Range | None = None
+) -> LabeledImages:
+    """Images without classes, which are read when they are asked for."""
+    load, groups = partial(_load, files, side, pixel_range), [[path] for path in files]
+    return LabeledImages(PixelCache(load, groups, "", CacheRoom(0)), [0] * len(files), files)
+
+
 def inspect_image_folder(
     splits: dict[str, LabeledImages], classes: list[str], report: DataReport
 ) -> None:

@@ -119,6 +119,19 @@ def _count_classes(
             report.count_classes(split, labels, legend.names)
 
 
+def open_images(
+    files: Sequence[Path], side: int, pixel_range: Range | None = None
+) -> MaskedImages:
+    """Images with empty masks, which are read when they are asked for."""
+
+    def decode(index: int) -> Tensor:
+        image = read_image(files[index], side, pixel_range)
+        return torch.cat([image, torch.zeros_like(image[:1])])
+
+    pixels = PixelCache(decode, [[path] for path in files], "", CacheRoom(0))
+    return MaskedImages(pixels, [str(path) for path in files])
+
+
 def inspect_mask_folder(splits: Mapping[str, MaskedImages], report: DataReport) -> None:
     """See ``inspect_images``; reads all masks too.
 

@@ -2,7 +2,8 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,6 +12,7 @@ import tyro
 from annotated_types import Ge
 
 from ..engine.errors import UserError
+from ..engine.settings import Fraction
 from .arguments import Settings, load_settings, program, requested_settings, warn
 
 if TYPE_CHECKING:  # --help takes no torch
@@ -33,8 +35,10 @@ class PredictArguments:
     """File for the table: .csv, .jsonl or .parquet."""
     top: Annotated[int, Ge(1)] = 1
     """How many classes to list, the most probable first."""
+    min_score: Fraction = 0.3
+    """Boxes with a lower score are left out."""
     draw: Path | None = None
-    """Folder for pictures with the predictions drawn in."""
+    """Folder for pictures with boxes or masks drawn in."""
     device: Literal["auto", "cuda", "mps", "xpu", "cpu"] = "auto"
     """Where to compute."""
 
@@ -68,6 +72,7 @@ def predict_rows(
     from ..visualize import make_rows
     from .best_model import load_best
 
+    draw = picture_writer(arguments.draw)
     files = find_inputs(arguments.paths)
     settings, run = prepare(arguments, argv)
     best = load_best(settings.hparams, run)
@@ -84,7 +89,10 @@ def predict_rows(
         for indices, outputs, failed in predict(best.model, best.criterion, loader, run):
             failures += failed
             if indices:
-                yield from make_rows(outputs, dataset, indices, best.info, arguments.top)
+                places = [dataset.describe(index) for index in indices]
+                for row in make_rows(outputs, places, best.info, arguments):
+                    draw(row, best.info)
+                    yield row
             bar.update(len(indices) + len(failed))
     bar.close()
 
@@ -102,3 +110,31 @@ def prepare(arguments: PredictArguments, argv: list[str]) -> tuple[Settings, "Ru
     hardware = resolve(settings, requested_settings(argv))
     warn(hardware.notes)
     return settings, Run(directory, settings.run_settings, hardware, Distributed())
+
+
+def picture_writer(folder: Path | None) -> Callable[[dict[str, Any], Any], None]:
+    """A function that saves the picture of a row in ``folder``; without one it does nothing.
+
+    Raises:
+        UserError: the task has no pictures.
+    """
+    from .. import visualize
+
+    if folder is None:
+        return lambda row, info: None
+    make_picture = getattr(visualize, "make_picture", None)
+    if make_picture is None:
+        raise UserError("Predictions of this task have no boxes or masks. Leave out --draw.")
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    names = Counter[str]()
+
+    def save(row: dict[str, Any], info: Any) -> None:
+        name = Path(row["file"]).stem
+        names[name] += 1
+        end = f"-{names[name]}" if names[name] > 1 else ""
+        pixels = make_picture(row, info).permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(folder / f"{name}{end}.png")
+
+    return save

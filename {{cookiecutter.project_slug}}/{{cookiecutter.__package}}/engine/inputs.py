@@ -3,7 +3,7 @@
 import glob
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,9 +12,19 @@ from torch import nn
 from .data import BatchDataset, BatchIndex, SampleDataset
 from .errors import UserError
 from .evaluation import Criterion, to_numpy
+from .listing import list_all_files
 from .run import Run
 
 STDIN = Path("-")
+class PredictOptions(Protocol):
+    """What the user can choose of the rows that predict writes."""
+
+    @property
+    def top(self) -> int: ...
+    @property
+    def min_score(self) -> float: ...
+
+
 OpenInputs = Callable[[], BatchDataset]
 """Reads some files as a data set like a validation set, whose targets mean nothing."""
 
@@ -36,12 +46,9 @@ def _find(word: str) -> list[Path]:
     path = Path(word)
     if path == STDIN or path.is_file():
         return [path]
-    found = path.rglob("*") if path.is_dir() else map(Path, glob.glob(word, recursive=True))
-    return sorted(
-        file
-        for file in found
-        if file.is_file() and not any(part[0] == "." for part in file.relative_to(path.anchor).parts)
-    )
+    if path.is_dir():
+        return list_all_files(path)
+    return sorted(Path(name) for name in glob.glob(word, recursive=True) if Path(name).is_file())
 
 
 class TolerantInputs:

@@ -39,10 +39,10 @@ def open_table(path: Path | None) -> Iterator[Write]:
             with _parquet_writer(file) as write:
                 yield write
             return
-        with TextIOWrapper(file, encoding="utf-8", newline="") as text:
-            yield _csv_writer(text) if path.suffix == ".csv" else _json_writer(text)
-            text.flush()
-            text.detach()
+        text = TextIOWrapper(file, encoding="utf-8", newline="")
+        yield _csv_writer(text) if path.suffix == ".csv" else _json_writer(text)
+        text.flush()
+        text.detach()  # the file is not to be closed yet
 
 
 def _csv_writer(file: TextIO) -> Write:
