@@ -21,7 +21,9 @@ from .loaders import DataInfo
 from .report.class_bars import draw_class_bars
 from .report.confusion import count_pairs, draw_confusion, ratio
 from .report.panels import draw_samples, grid, show
+from .vision.images import image_size, read_image
 from .vision.legend import IGNORED
+from .vision.run_lengths import from_runs, to_runs
 
 MAX_IMAGES = 8
 MAX_LEGEND = 24  # classes
