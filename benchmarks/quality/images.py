@@ -53,7 +53,8 @@ def main(argv: Sequence[str]) -> None:
         for name in arguments.only or SETS:
             folder = Path(temporary) / name
             write_set(SETS[name], folder)
-            trainings = train(project, folder, arguments.splits, arguments.flags.split())
+            flags = arguments.flags.split()
+            trainings = train(project, folder, CHOICES, arguments.splits, flags)
             rows.append(row_of(name, trainings))
             print(" ".join(rows[-1]), flush=True)
             if not (arguments.only or arguments.flags):
@@ -62,9 +63,11 @@ def main(argv: Sequence[str]) -> None:
     print(table(HEADER, rows))
 
 
-def train(project: Path, folder: Path, num_seeds: int, flags: list[str]) -> list[Any]:
+def train(
+    project: Path, folder: Path, choices: Sequence[str], num_seeds: int, flags: Sequence[str]
+) -> list[Any]:
     """Train with each choice; lists of choice, test accuracy, seconds, whether mirrored."""
-    arguments = [str(folder), ",".join(CHOICES), f"{num_seeds}", *flags]
+    arguments = [str(folder), ",".join(choices), f"{num_seeds}", *flags]
     command = [sys.executable, "-c", PROGRAM, *arguments]
     done = subprocess.run(command, cwd=project, env=ENVIRONMENT, capture_output=True, text=True)
     if done.returncode:

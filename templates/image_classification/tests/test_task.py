@@ -112,12 +112,12 @@ def test_own_images_are_shifted_and_mirrored_as_requested(folder: Path) -> None:
         assert {str(image.tolist()) for image in images} == {str(im.tolist()) for im in expected}
 
 
-@pytest.mark.parametrize(("classes", "mirror"), [((0, 8), True), ((2, 5, 7), False)])
-def test_images_are_mirrored_only_if_they_still_look_like_their_class(
-    classes: tuple[int, ...], mirror: bool
-) -> None:
+@pytest.mark.parametrize("mirror", [False, True])
+def test_images_are_mirrored_only_if_they_still_look_like_their_class(mirror: bool) -> None:
     digits = make_data(Hyperparameters(augment="none")).train
-    samples = [digits[i] for i in range(len(digits)) if digits[i][1] in classes]
+    samples = [digits[i] for i in range(len(digits)) if digits[i][1] in (2, 5, 7)]
+    if mirror:  # as with photos, both sides come as often
+        samples = [(image.flip(2) if i % 2 else image, n) for i, (image, n) in enumerate(samples)]
     report = DataReport()
     assert decide_mirroring(samples, pretrained=False, report=report) == mirror  # type: ignore[arg-type]
     assert ("harmless" if mirror else "harmful") in report.notes[0]
