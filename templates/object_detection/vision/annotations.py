@@ -48,7 +48,8 @@ class Annotations:
         self.images: list[AnnotatedImage] = []
         self.owners: list[int] = []
         self.labels: list[Label] = []
-        self.boxes: list[Box] = []
+        self.sides: list[float] = []
+        """x1, y1, x2, y2 of one box after the other."""
         self.places: list[int] = []
         self._numbers: dict[Path, int] = {}
         self._twice, self._leaks = list[str](), list[str]()
@@ -68,7 +69,7 @@ class Annotations:
         """Add an object; ``place`` is its line or number in the file, from 1."""
         self.owners.append(image)
         self.labels.append(label)
-        self.boxes.append(box)
+        self.sides += box
         self.places.append(place)
 
     def place(self, box: int) -> str:

@@ -66,7 +66,7 @@ def check_boxes(found: Annotations, report: DataReport) -> list[str]:
 
 def _to_fractions(found: Annotations, owners: np.ndarray, report: DataReport) -> np.ndarray:
     """The boxes (N, 4) as fractions of the images as they are seen."""
-    boxes = np.array(found.boxes, dtype=np.float64).reshape(-1, 4)
+    boxes = np.array(found.sides, dtype=np.float64).reshape(-1, 4)
     if found.in_pixels and len(boxes):
         if np.nanmax(boxes) <= 1:
             raise UserError(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from unicodedata import normalize
 from urllib.parse import unquote
@@ -26,12 +26,20 @@ class ImageFiles:
 
     def __init__(self, root: Path, paths: list[Path]) -> None:
         self.root, self.paths = root, paths
-        names = [(path, path.relative_to(root).as_posix()) for path in paths]
-        self.by_name = {name: path for path, name in names}
-        self.by_spelling = _by_spelling(names)
-        self.by_last_name = _by_spelling((path, path.name) for path in paths)
+        start = len(root.joinpath("x").as_posix()) - 1
+        self.by_name = {path.as_posix()[start:]: path for path in paths}
         folders = {path.parent for path in paths}
         self.folders: dict[Path, Folder] = {f: f.relative_to(root).parts for f in sorted(folders)}
+
+    @cached_property
+    def by_spelling(self) -> dict[str, Path | None]:
+        """The images by their paths below the root, however these are spelt."""
+        return _by_spelling((path, name) for name, path in self.by_name.items())
+
+    @cached_property
+    def by_last_name(self) -> dict[str, Path | None]:
+        """The images by their names, where these are there once."""
+        return _by_spelling((path, path.name) for path in self.paths)
 
     def find(self, name: str, bases: list[str], split: str | None) -> Path | None:
         """The file that an annotation file names, below one of the ``bases``.
