@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,9 +18,9 @@ from .tabular.columns import Statistics, select_columns, statistics, to_codes, u
 from .tabular.embedded import breast_cancer, diabetes
 from .tabular.inspection import describe_tables, note_duplicates
 from .tabular.splits import class_numbers, find_classes, split_table
-from .tabular.table_files import Table, read_table
-from .tabular.table_splits import find_table_files, leave_unlabeled_aside
-from .tabular.tables import ReadOptions, find_column, read_other_table, read_training_table
+from .tabular.table_files import Table
+from .tabular.table_splits import read_splits
+from .tabular.tables import ReadOptions, read_other_table, read_training_table
 from .utils import parse_names
 
 Batch = tuple[tuple[Tensor, Tensor], Tensor]
@@ -33,8 +34,8 @@ class DataInfo:
     num_rows: int
     target: str
     numeric: dict[str, Statistics]
-    """Median, mean and standard deviation of each column, and whether cells are missing. Columns
-    that are far from zero have an offset, which is subtracted before that."""
+    """Median, mean, standard deviation of each column, after its offset is subtracted, and whether
+    cells are missing."""
     categorical: dict[str, list[str]]
     """The categories of each column; the first of them has code 1."""
     left_out: dict[str, str]
@@ -102,29 +103,23 @@ def load_files(hparams: Hyperparameters, report: DataReport) -> dict[str, Table]
         return {"train": breast_cancer() if classify else diabetes(names)}
     # Names of classes are texts, even if they look like numbers.
     names += [hparams.target] if classify and hparams.target else []
-    files = find_table_files(hparams.data, report)
-    tables = {split: read_table(file, report, names) for split, file in files.items()}
-    return leave_unlabeled_aside(tables, hparams.target, report)
+    return read_splits(hparams.data, names, hparams.target, report)
 
 
 def make_options(train: Table, hparams: Hyperparameters) -> ReadOptions:
     """Which columns are there for what."""
-    names, place = list(train.frame), train.name
-
-    def find_all(flag: str, columns: list[str]) -> list[str]:
-        return [find_column(names, column, flag, place) for column in columns]
-
-    target = hparams.target if hparams.data else hparams.target or names[-1]
-    group = [hparams.group_column] if hparams.group_column else []
-    return ReadOptions(
-        target=find_column(names, target, "--target", place),
+    last = train.frame.columns[-1] if hparams.data is None else None
+    options = ReadOptions(
+        target=hparams.target or last or "",
         classify=hparams.objective == "classification",
-        categorical=find_all("--categorical-columns", parse_names(hparams.categorical_columns)),
-        dropped=find_all("--drop-columns", parse_names(hparams.drop_columns)),
-        group=next(iter(find_all("--group-column", group)), None),
+        categorical=parse_names(hparams.categorical_columns),
+        dropped=parse_names(hparams.drop_columns),
+        group=hparams.group_column,
         decimal=hparams.decimal,
         date_order=hparams.date_order,
     )
+    options.check(train)
+    return options
 
 
 def make_info(
@@ -156,10 +151,7 @@ def make_data(hparams: Hyperparameters) -> Data:
         tables[split] = read_other_table(files[split], info.formats, options, report)
     train, val, test = (TableDataset(tables[name], info) for name in ("train", "val", "test"))
     describe_tables(tables, info.target, info.categorical, info.classes, report)
-
-    def inspect() -> None:
-        note_duplicates(tables, info.target, [*info.numeric, *info.categorical], report)
-
+    inspect = partial(note_duplicates, tables, info.target, report)
     return Data(train, val, test, info, in_memory=True, report=report, inspect=inspect)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from statistics import mode
 
 from ..engine.errors import UserError
 
@@ -31,7 +32,7 @@ class Layout:
     @property
     def width(self) -> int:
         """Cells in a row."""
-        return max(len(self.names), len(self.head[0]) if self.head else 0)
+        return max(len(self.names), mode(map(len, self.head)) if self.head else 0)
 
     def cells(self, column: int) -> list[str]:
         """The first cells of a column that are not empty."""

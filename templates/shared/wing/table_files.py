@@ -87,10 +87,7 @@ def read_table(path: Path, report: DataReport, text_columns: Collection[str] = (
             frame = _read_lines(path, text) if suffix in LINES else _read_json(path, text)
     if frame.empty:
         raise UserError(f"{path} has no rows in it.")
-    columns = {
-        name: _to_plain(frame[name], name in text_columns, f"{path.name}: {name!r}")
-        for name in frame
-    }
+    columns = {name: _to_plain(frame[name], name in text_columns, unit) for name in frame}
     return Table(path.name, pd.DataFrame(columns), unit)
 
 
@@ -202,11 +199,11 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _to_plain(cells: pd.Series, as_text: bool, place: str) -> pd.Series:
+def _to_plain(cells: pd.Series, as_text: bool, unit: str) -> pd.Series:
     """Cells as float64 or int64, datetime64, or texts."""
     kind = pd.api.types.infer_dtype(cells, skipna=True)
     if kind == "categorical":
-        return _to_plain(cells.astype(object), as_text, place)
+        return _to_plain(cells.astype(object), as_text, unit)
     if kind == "timedelta64":
         cells, kind = cells.dt.total_seconds(), "floating"
     if kind in ("datetime", "datetime64", "date") and not as_text:
@@ -218,8 +215,8 @@ def _to_plain(cells: pd.Series, as_text: bool, place: str) -> pd.Series:
         return cells.astype("str").replace("", np.nan)
     nested = cells.map(lambda cell: isinstance(cell, list | dict))
     if as_text and nested.any():
-        found = some(cells.index[nested].tolist(), len(cells), "row")
-        raise UserError(f"{place} is a list or an object in {found}. Write it as a text.")
+        found = some(cells.index[nested].tolist(), len(cells), unit)
+        raise UserError(f"{cells.name!r} is a list or an object in {found}. Write it as a text.")
     return cells.map(_cell_text, na_action="ignore").astype("str")
 
 

@@ -1,6 +1,7 @@
 """Which table files are the splits, and what is left aside."""
 
-from collections.abc import Hashable, Mapping
+import difflib
+from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pandas as pd
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
 from ..engine.splits import find_splits
-from .table_files import SUFFIXES, Table, suffix_of
+from .table_files import SUFFIXES, Table, read_table, suffix_of
 
 
 def find_table_files(path: Path, report: DataReport) -> dict[str, Path]:
@@ -42,6 +43,33 @@ def find_table_files(path: Path, report: DataReport) -> dict[str, Path]:
 
 def _is_table(file: Path) -> bool:
     return file.is_file() and file.name[0] not in ".~" and suffix_of(file) in SUFFIXES
+
+
+def find_column(names: Collection[str], column: str, flag: str, place: str) -> str:
+    """``column``; a UserError lists the names of the table if it is not one of them."""
+    if column in names:
+        return column
+    listed = ", ".join([*names][:30]) + (", ..." if len(names) > 30 else "")
+    if not column:
+        raise UserError(f"Which column of {place} is meant? Type {flag} with one of: {listed}.")
+    lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(column.lower(), lower, n=1)
+    hint = f"Did you mean {lower[close[0]]!r}? " if close else ""
+    raise UserError(
+        f"{place} has no column {column!r}. {hint}Type {flag} with one of its columns: {listed}."
+    )
+
+
+def read_splits(
+    path: Path, text_columns: Collection[str], target: str | None, report: DataReport
+) -> dict[str, Table]:
+    """The table of each split that a file or folder has, at least "train", with cells as written.
+
+    A test set without ``target`` is left aside. Nothing if ``path`` is a folder without tables.
+    """
+    files = find_table_files(path, report)
+    tables = {split: read_table(file, report, text_columns) for split, file in files.items()}
+    return leave_unlabeled_aside(tables, target, report)
 
 
 def leave_unlabeled_aside(

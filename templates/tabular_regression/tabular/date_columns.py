@@ -70,8 +70,8 @@ def to_dates(table: Table, name: str, form: str, report: DataReport) -> pd.Serie
     if wrong.any():
         shown = ", ".join(map(repr, cells[wrong].unique()[:3]))
         report.note(
-            f"{table.name}: {table.some(wrong)} in column {name!r}, read as gaps because they are "
-            f"no dates: {shown}."
+            f"{table.name}: {name!r} is no date ({shown}) in {table.some(wrong)}. These cells are "
+            "read as gaps."
         )
     return pd.Series(dates.append(pd.DatetimeIndex([pd.NaT]))[codes], index=cells.index)
 

@@ -34,12 +34,11 @@ def describe_tables(
                 )
 
 
-def note_duplicates(
-    tables: Mapping[str, Table], target: str, inputs: Sequence[str], report: DataReport
-) -> None:
+def note_duplicates(tables: Mapping[str, Table], target: str, report: DataReport) -> None:
     """Say which rows are in two splits, and which have equal inputs but another target."""
-    columns = list(inputs)
-    note_equal_samples({s: t.frame[[*columns, target]] for s, t in tables.items()}, "row", report)
-    hashes = {split: hash_rows(table.frame[columns]) for split, table in tables.items()}
+    columns = sorted(set.intersection(*(set(table.frame) for table in tables.values())))
+    note_equal_samples({s: table.frame[columns] for s, table in tables.items()}, "row", report)
+    inputs = [column for column in columns if column != target]
+    hashes = {split: hash_rows(table.frame[inputs]) for split, table in tables.items()}
     targets = {split: table.frame[target] for split, table in tables.items()}
     note_other_targets(hashes, targets, "row", report)

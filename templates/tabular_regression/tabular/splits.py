@@ -67,8 +67,8 @@ def class_numbers(table: Table, target: str, classes: Sequence[str]) -> np.ndarr
     if unknown.any():
         names = [repr(name) for name in labels[unknown].unique()]
         raise UserError(
-            f"{table.name}: {table.some(unknown)}, have classes of {target!r} that no training row "
-            f"has: {some(names, labels.nunique(), 'class', 'classes')}. Add training rows, or "
-            "remove these."
+            f"{table.name}: no training row has the class in {table.some(unknown)}; unknown are "
+            f"{some(names, labels.nunique(), 'class', 'classes')} of {target!r}. Add training rows, "
+            "or remove these."
         )
     return numbers

@@ -1,6 +1,5 @@
 """Tables with typed columns: numbers, dates as numbers, and categories."""
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from .dates import PARTS, date_parts, name_format
 from .number_columns import MARK_NAMES, NumberColumn, TextColumn, read_like, read_numbers
 from .number_texts import CELL, GAP_WORDS
 from .table_files import Table
+from .table_splits import find_column
 
 TEXT = "text"
 Formats = dict[str, str]
@@ -35,24 +35,15 @@ class ReadOptions:
     decimal: str = "auto"
     date_order: str = "auto"
 
-
-def find_column(names: Collection[str], column: str | None, flag: str, place: str) -> str:
-    """``column``; a UserError lists the names of the table if it is not one of them."""
-    if column in names:
-        return str(column)
-    if column is None:
-        raise UserError(
-            f"Which column of {place} is meant by {flag}? Type {flag} with one of: "
-            f"{', '.join([*names][:30])}."
-        )
-    lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(column.lower(), lower, n=1)
-    hint = f"Did you mean {lower[close[0]]!r}? " if close else ""
-    listed = ", ".join([*names][:30]) + (", ..." if len(names) > 30 else "")
-    raise UserError(
-        f"{place} has no column {column!r}, which {flag} asks for. {hint}"
-        f"The columns in its first line are: {listed}."
-    )
+    def check(self, table: Table) -> None:
+        """Refuse columns that the table does not have."""
+        names = list(table.frame)
+        flags = {"--target": [self.target], "--drop-columns": self.dropped}
+        flags |= {"--categorical-columns": self.categorical}
+        flags |= {"--group-column": [self.group]} if self.group else {}
+        for flag, columns in flags.items():
+            for column in columns:
+                find_column(names, column, flag, table.name)
 
 
 def part_names(column: str) -> list[str]:
@@ -172,7 +163,8 @@ def _to_types(
         raise UserError(f"{table.name}: the target {target!r} is empty in all rows.")
     if not known.all():
         report.note(
-            f"{table.name}: {table.some(~known)}, left out because the target {target!r} is empty."
+            f"{table.name}: the target {target!r} is empty in {table.some(~known)}. Rows without a "
+            "target are left out."
         )
     return Table(table.name, typed[known], table.unit)
 
@@ -183,13 +175,16 @@ def _judge_wrong_cells(
     """Cells that are no numbers: gaps in a feature, with a note; an error in the target."""
     if not column.is_wrong.any():
         return
-    problem = f"{table.name}: {table.some(column.is_wrong)} in column {name!r}"
+    rows = table.some(column.is_wrong)
     if is_target:
         raise UserError(
-            f"{problem}: the target is no number ({column.examples}). Correct it, or empty the "
-            "cells: rows without a target are left out."
+            f"{table.name}: the target {name!r} is no number ({column.examples}) in {rows}. Correct "
+            "it, or empty the cells: rows without a target are left out."
         )
-    report.note(f"{problem}, read as gaps because they are no numbers: {column.examples}.")
+    report.note(
+        f"{table.name}: {name!r} is no number ({column.examples}) in {rows}. These cells are read "
+        "as gaps."
+    )
 
 
 def _describe(frame: pd.DataFrame, name: str, form: str, how: str) -> str:
