@@ -16,9 +16,9 @@ class Hyperparameters:
 
     # Data
     data: Path | None = None
-    """CSV file with a header, or a folder with train.csv and optionally val.csv and test.csv.
-    None: the diabetes data (442 patients) for regression, the breast cancer data (569 tumors) for
-    classification. Both come with scikit-learn."""
+    """Table (.csv, .tsv, .txt, .json, .jsonl, .parquet, .xlsx) with names of columns, or a folder
+    with train.csv and optionally val.csv and test.csv. None: the diabetes data (442 patients) for
+    regression, the breast cancer data (569 tumors) for classification, from scikit-learn."""
     objective: Literal["regression", "classification"] = "regression"
     """Predict a number, or one of several classes."""
     target: str | None = None
@@ -27,6 +27,10 @@ class Hyperparameters:
     """Columns that the model must not see, separated by commas: patient_id,comment."""
     categorical_columns: str = ""
     """Columns whose numbers are only names, separated by commas: zip_code,shop."""
+    decimal: Literal["auto", ".", ","] = "auto"
+    """Mark of decimals in columns where 1.234 or 1,234 may be read in two ways."""
+    date_order: Literal["auto", "day-first", "month-first"] = "auto"
+    """What comes first in dates such as 03/04/2024, if no date in the column tells."""
     val_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
     """Share of the rows for validation, if the data has no validation set."""
     test_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15

@@ -57,5 +57,6 @@ def _in_order(kept: list[dict[str, Tensor]], dist: Distributed) -> Predictions:
 
 def _to_numpy(outputs: list[Tensor]) -> np.ndarray:
     joined = torch.cat(outputs)
-    array: np.ndarray = (joined.float() if joined.is_floating_point() else joined).cpu().numpy()
+    is_half = joined.dtype in (torch.bfloat16, torch.float16)  # NumPy does not have the first
+    array: np.ndarray = (joined.float() if is_half else joined).cpu().numpy()
     return array
