@@ -16,7 +16,13 @@ from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .engine.splits import order_classes
 from .hyperparameters import Hyperparameters
-from .tabular.columns import Statistics, select_columns, statistics, target_numbers
+from .tabular.columns import (
+    Statistics,
+    bin_edges,
+    select_columns,
+    statistics,
+    target_numbers,
+)
 from .tabular.embedded import breast_cancer, diabetes
 from .tabular.splits import split_tables
 from .tabular.tables import Table, read_tables
@@ -38,6 +44,8 @@ class DataInfo:
     """The categories of each column; the first of them has code 1."""
     left_out: dict[str, str]
     """Columns that are not used, and why."""
+    edges: dict[str, list[float]] = field(default_factory=dict)
+    """Edges of the bins of each numeric column, in standard deviations from its mean."""
     target_mean: float = 0.0
     target_std: float = 1.0
     classes: list[str] = field(default_factory=list)
@@ -124,7 +132,8 @@ def make_info(train: Table, target: str, hparams: Hyperparameters) -> DataInfo:
         for name in parse_names(hparams.categorical_columns)
     }
     columns = select_columns(train, target, drop, categorical)
-    info = DataInfo(len(train.frame), target, *columns)
+    edges = {name: bin_edges(train.numbers(name), hparams.num_bins) for name in columns[0]}
+    info = DataInfo(len(train.frame), target, *columns, edges)
     if hparams.objective == "classification":
         counts = Counter(train.labels(target))
         classes = order_classes(counts)

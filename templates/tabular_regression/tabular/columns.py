@@ -6,6 +6,7 @@ from ..engine.errors import UserError
 from .tables import Table
 
 Statistics = dict[str, float | bool]
+MIN_BIN_ROWS = 10
 
 
 def select_columns(
@@ -62,3 +63,15 @@ def statistics(values: np.ndarray) -> Statistics:
         "std": float(known.std()) or 1.0,
         "missing": len(known) < len(values),
     }
+
+
+def bin_edges(values: np.ndarray, num_bins: int) -> list[float]:
+    """Edges of bins with equally many of the known values, in standard deviations from the mean.
+
+    There are fewer bins where there are few rows, or where many rows have the same value.
+    """
+    known = values[~np.isnan(values)].astype(np.float64)
+    num_bins = max(1, min(num_bins, len(known) // MIN_BIN_ROWS))
+    standard = (known - known.mean()) / (known.std() or 1.0)
+    edges = np.unique(np.quantile(standard, np.linspace(0, 1, num_bins + 1)).astype(np.float32))
+    return [float(edge) for edge in edges]
