@@ -50,7 +50,11 @@ class Criterion:
         return penalized
 
     def sample_losses(self, output: Tensor, target: Tensor) -> Tensor:
-        """The loss of each row (N,), without weights and penalty."""
+        """The loss of each row (N,), without weights and penalty: the mean over an ensemble."""
+        if output.ndim > target.ndim + bool(self.num_classes):  # each member has its own output
+            members = output.shape[1]
+            losses = self.sample_losses(output.flatten(0, 1), target.repeat_interleave(members))
+            return losses.view(-1, members).mean(1)
         if self.num_classes:
             return F.cross_entropy(output, target, reduction="none")
         error: Tensor = (output - target) / self.target_std

@@ -14,7 +14,14 @@ from .engine.data_report import DataReport
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
-from .tabular.columns import Statistics, select_columns, statistics, to_codes, used_formats
+from .tabular.columns import (
+    Statistics,
+    bin_edges,
+    select_columns,
+    statistics,
+    to_codes,
+    used_formats,
+)
 from .tabular.embedded import breast_cancer, diabetes
 from .tabular.inspection import describe_tables, note_duplicates
 from .tabular.splits import class_numbers, find_classes, split_table
@@ -44,6 +51,8 @@ class DataInfo:
     """How each column of a file is read (see tabular/tables.py)."""
     target_offset: float = 0.0
     """Subtracted from the target in float64; the model and target_mean know the rest."""
+    edges: dict[str, list[float]] = field(default_factory=dict)
+    """Edges of the bins of each numeric column, in standard deviations from its mean."""
     target_mean: float = 0.0
     target_std: float = 1.0
     classes: list[str] = field(default_factory=list)
@@ -123,13 +132,18 @@ def make_options(train: Table, hparams: Hyperparameters) -> ReadOptions:
 
 
 def make_info(
-    train: Table, formats: Mapping[str, str], options: ReadOptions, report: DataReport
+    train: Table,
+    formats: Mapping[str, str],
+    options: ReadOptions,
+    num_bins: int,
+    report: DataReport,
 ) -> DataInfo:
     """Learn from the training rows how to read the columns."""
     target = options.target
     columns = select_columns(train, target, formats, report)
     used = used_formats(formats, target, columns)
-    info = DataInfo(len(train.frame), target, *columns, used)
+    edges = {name: bin_edges(train.numbers(name), num_bins) for name in columns[0]}
+    info = DataInfo(len(train.frame), target, *columns, used, edges=edges)
     if options.classify:
         classes = find_classes(train, target)
         counts = np.bincount(class_numbers(train, target, classes), minlength=len(classes))
@@ -146,7 +160,7 @@ def make_data(hparams: Hyperparameters) -> Data:
     options = make_options(files["train"], hparams)
     table, formats = read_training_table(files["train"], options, report)
     tables = split_table(table, files, options, hparams, report)
-    info = make_info(tables["train"], formats, options, report)
+    info = make_info(tables["train"], formats, options, hparams.num_bins, report)
     for split in files.keys() - {"train"}:
         tables[split] = read_other_table(files[split], info.formats, options, report)
     train, val, test = (TableDataset(tables[name], info) for name in ("train", "val", "test"))

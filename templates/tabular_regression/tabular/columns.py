@@ -21,6 +21,7 @@ ID_NAME = re.compile(
     r"|.*[a-z]I[dD]"
 )
 GAP_CODES = (-1.0, 99.0, 999.0, 9999.0, 99999.0)
+MIN_BIN_ROWS = 10
 
 
 def select_columns(
@@ -139,3 +140,15 @@ def _report_left_out(
             kept = [part.rpartition(": ")[2] for part in parts if part not in left_out]
             head = report.columns[column].partition(", as numbers")[0]
             report.columns[column] = f"{head}, as numbers: {', '.join(kept)}"
+
+
+def bin_edges(values: np.ndarray, num_bins: int) -> list[float]:
+    """Edges of bins with equally many of the known values, in standard deviations from the mean.
+
+    There are fewer bins where there are few rows, or where many rows have the same value.
+    """
+    known = values[~np.isnan(values)].astype(np.float64)
+    num_bins = max(1, min(num_bins, len(known) // MIN_BIN_ROWS))
+    standard = (known - known.mean()) / (known.std() or 1.0)
+    edges = np.unique(np.quantile(standard, np.linspace(0, 1, num_bins + 1)).astype(np.float32))
+    return [float(edge) for edge in edges]
