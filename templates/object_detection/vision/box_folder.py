@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
-from ..engine.folders import list_files
+from ..engine.listing import list_files
 from ..engine.splits import SplitSettings
 from .annotations import AnnotatedImage, Annotations
 from .boxes import check_boxes, check_sizes
