@@ -112,7 +112,7 @@ class Table:
         return table[:, :-1], torch.zeros(len(table), 0, dtype=torch.int64), table[:, -1]
 
     def make_model(self) -> nn.Module:
-        hparams = load_module("hyperparameters").Hyperparameters()
+        hparams = table_hparams(self.path)
         info = load_module("loaders").DataInfo(**self.info)
         torch.manual_seed(SEED)
         model: nn.Module = load_module("models").make_model(hparams, info)
@@ -259,7 +259,14 @@ def make_table(folder: Path, share: float) -> None:
 def table_hparams(path: Path, **changes: Any) -> Any:
     """The tabular task's hyperparameters for the CSV file; validation is short, it is not timed."""
     return load_module("hyperparameters").Hyperparameters(
-        data=path, target="y", val_fraction=0.02, test_fraction=0.02, **changes
+        data=path,
+        target="y",
+        val_fraction=0.02,
+        test_fraction=0.02,
+        model="mlp",
+        dropout=0.0,
+        patience=0,
+        **changes,
     )
 
 

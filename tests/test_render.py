@@ -48,7 +48,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         "image_classification": {
             "PACKAGE/vision": """
                 __init__.py batches.py cache.py class_metrics.py class_weights.py classifiers.py
-                digits.py image_folder.py images.py normalize.py pretrained.py
+                digits.py image_folder.py images.py mirroring.py normalize.py pretrained.py sizes.py
             """,
             "PACKAGE/report": "confusion.py mistakes.py panels.py",
         },

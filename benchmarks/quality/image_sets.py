@@ -14,9 +14,10 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-import skimage.data
-import sklearn.datasets
+from sklearn.datasets import load_digits
 from PIL import Image, ImageDraw, ImageFont
+
+from .common import package_folder
 
 Random = np.random.Generator
 Draw = Callable[[str, int, Random], Image.Image]
@@ -62,7 +63,7 @@ def write_set(images: ImageSet, folder: Path) -> None:
 
 def digits(size: int, *, dark: bool = False) -> Draw:
     """Scikit-learn's digits, enlarged; ``dark``: dark ones on a light ground with grain."""
-    table = sklearn.datasets.load_digits()
+    table = load_digits()
 
     def draw(split: str, number: int, random: Random) -> Image.Image:
         members = np.flatnonzero(table.target == number)
@@ -82,7 +83,7 @@ def letters(size: int, characters: str, fonts: Sequence[str]) -> Draw:
     """Characters in many fonts, a little turned and moved, some light on dark."""
 
     def draw(split: str, number: int, random: Random) -> Image.Image:
-        font = fonts[random.integers(len(fonts))]
+        font = fonts[int(random.integers(len(fonts)))]
         scale = size * random.uniform(0.55, 0.85)
         mask = stamp(characters[number], font, scale, (size, size), random, turn=8, move=0.08)
         ink, ground = random.permutation([random.uniform(0, 90), random.uniform(150, 255)])
@@ -95,7 +96,9 @@ def symbols_on_pictures(size: int, characters: str, names: Sequence[str]) -> Dra
     """A large bright or dark symbol somewhere on a part of a picture, mirrored or not."""
 
     def draw(split: str, number: int, random: Random) -> Image.Image:
-        ground = part_of(names[random.integers(len(names))], split, size / 2, size, random, "RGB")
+        ground = part_of(
+            names[int(random.integers(len(names)))], split, size / 2, size, random, "RGB"
+        )
         scale = size * random.uniform(0.35, 0.65)
         mask = stamp(
             characters[number], "DejaVuSans", scale, (size, size), random, turn=20, move=0.2
@@ -133,7 +136,7 @@ def parts(names: Sequence[str], extent: float, size: int, mode: str) -> Draw:
 
 
 def spirals(size: int) -> Draw:
-    """Light spirals with one arm or two, to the left or to the right; mirrored, they turn around."""
+    """Spirals with one arm or two, to the left or to the right; mirrored, they turn around."""
 
     def draw(split: str, number: int, random: Random) -> Image.Image:
         image = Image.new("L", (2 * size, 2 * size))
@@ -164,7 +167,7 @@ def faces(split: str, number: int, random: Random) -> Image.Image:
 @cache
 def load_faces() -> np.ndarray:
     """(200, 25, 25) in [0, 1]: a hundred faces, and a hundred images without one."""
-    found: np.ndarray = np.load(Path(skimage.data.__file__).parent / "lfw_subset.npy")
+    found: np.ndarray = np.load(package_folder("skimage") / "data" / "lfw_subset.npy")
     return found
 
 
@@ -173,7 +176,8 @@ def colors(size: int) -> Draw:
 
     def draw(split: str, number: int, random: Random) -> Image.Image:
         hue = [0, 18, 42, 85, 128, 165, 195, 230][number] + random.uniform(-6, 6)
-        light = Image.fromarray(random.integers(90, 255, (3, 3), dtype=np.uint8)).resize((size,) * 2)
+        coarse = Image.fromarray(random.integers(90, 255, (3, 3), dtype=np.uint8))
+        light = coarse.resize((size, size))
         planes = [np.full((size, size), hue % 256), np.full((size, size), random.uniform(110, 255))]
         planes.append(np.asarray(light) + random.normal(0, 10, (size, size)))
         pixels = np.stack(planes, axis=2).clip(0, 255).astype(np.uint8)
@@ -202,7 +206,7 @@ def shape_mask(shape: str, size: int, random: Random) -> np.ndarray:
     x, y = (random.uniform(radius * 0.8, 2 * size - radius * 0.8) for _ in range(2))
     turn = random.uniform(0, 2 * math.pi)
 
-    def polygon(radii: Sequence[float]) -> None:
+    def polygon(radii: np.ndarray) -> None:
         angles = turn + 2 * math.pi * np.arange(len(radii)) / len(radii)
         points = zip(x + radii * np.cos(angles), y + radii * np.sin(angles), strict=True)
         pen.polygon(list(points), fill=255)
@@ -251,7 +255,7 @@ def part_of(
     name: str, split: str, extent: float, size: int, random: Random, mode: str
 ) -> Image.Image:
     """A part of a picture, resized; the columns of a picture belong to its splits in turn."""
-    picture = open_picture(name).convert(mode)
+    picture = read_picture(name, mode)
     pitch = min(extent * 1.25, picture.height, picture.width / 5)  # of the columns
     extent = min(extent, pitch)
     columns = int(picture.width // pitch)
@@ -263,14 +267,16 @@ def part_of(
     return picture.resize((size, size), Image.Resampling.BICUBIC, box=box)
 
 
-def open_picture(name: str) -> Image.Image:
+@cache
+def read_picture(name: str, mode: str) -> Image.Image:
     """A picture of scikit-image, scikit-learn or matplotlib."""
     folders = (
-        Path(skimage.data.__file__).parent,
-        Path(sklearn.datasets.__file__).parent / "images",
+        package_folder("skimage") / "data",
+        package_folder("sklearn") / "datasets" / "images",
         Path(matplotlib.get_data_path()) / "sample_data",
     )
-    return Image.open(next(path / name for path in folders if (path / name).exists()))
+    with Image.open(next(path / name for path in folders if (path / name).exists())) as file:
+        return file.convert(mode)
 
 
 def to_image(pixels: np.ndarray) -> Image.Image:
@@ -297,34 +303,34 @@ def numbered(count: int) -> list[str]:
 
 
 SETS = {
-    "digits-28": ImageSet(numbered(10), (60, 15, 70), digits(28), False, "tuned"),
+    "digits-28": ImageSet(numbered(10), (60, 12, 70), digits(28), False, "tuned"),
     "letters-28": ImageSet(
-        numbered(26), (30, 6, 40), letters(28, LATIN, LETTER_FONTS), False, "tuned"
+        numbered(26), (24, 5, 40), letters(28, LATIN, LETTER_FONTS), False, "tuned"
     ),
     "pictures-64": ImageSet(
-        stems(PICTURES), (80, 20, 160), parts(PICTURES, 80, 64, "RGB"), True, "tuned"
-    ),
-    "textures-64": ImageSet(
-        stems(TEXTURES), (60, 15, 150), parts(TEXTURES, 60, 64, "L"), True, "tuned"
+        stems(PICTURES), (80, 20, 120), parts(PICTURES, 80, 64, "RGB"), True, "tuned"
     ),
     "symbols-224": ImageSet(
         numbered(10),
-        (50, 10, 60),
+        (40, 10, 60),
         symbols_on_pictures(224, SYMBOLS, PICTURES),
         True,
         "tuned",
         ".jpg",
     ),
-    "digits-48": ImageSet(numbered(10), (50, 12, 70), digits(48, dark=True), False, "trial"),
-    "arrows-32": ImageSet(ARROWS, (120, 25, 200), arrows(32), False, "trial"),
-    "colors-28": ImageSet(HUES, (60, 15, 100), colors(28), True, "trial"),
-    "shapes-64": ImageSet(SHAPES, (60, 12, 100), shapes(64), True, "trial"),
-    "pictures-224": ImageSet(
-        stems(OTHERS), (70, 15, 140), parts(OTHERS, 110, 224, "RGB"), True, "trial", ".jpg"
-    ),
     "faces-25": ImageSet(("face", "other"), (120, 30, 300), faces, True, "unseen"),
     "greek-40": ImageSet(
-        numbered(23), (25, 5, 35), letters(40, GREEK, GREEK_FONTS), False, "unseen"
+        numbered(23), (22, 5, 35), letters(40, GREEK, GREEK_FONTS), False, "unseen"
     ),
-    "spirals-64": ImageSet(SPIRALS, (100, 20, 200), spirals(64), False, "unseen"),
+    "spirals-64": ImageSet(SPIRALS, (100, 20, 180), spirals(64), False, "unseen"),
+    "arrows-32": ImageSet(ARROWS, (120, 25, 200), arrows(32), False, "trial"),
+    "colors-28": ImageSet(HUES, (60, 15, 100), colors(28), True, "trial"),
+    "pictures-224": ImageSet(
+        stems(OTHERS), (60, 15, 120), parts(OTHERS, 110, 224, "RGB"), True, "trial", ".jpg"
+    ),
+    "digits-48": ImageSet(numbered(10), (50, 12, 70), digits(48, dark=True), False, "trial"),
+    "shapes-64": ImageSet(SHAPES, (50, 10, 80), shapes(64), True, "trial"),
+    "textures-64": ImageSet(
+        stems(TEXTURES), (60, 15, 120), parts(TEXTURES, 60, 64, "L"), True, "tuned"
+    ),
 }

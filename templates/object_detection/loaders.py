@@ -9,6 +9,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from .engine.data import BatchDataset, Data, SampleDataset
+from .engine.data_report import DataReport
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
@@ -54,7 +55,7 @@ class DetectionDataset(SampleDataset):
     def __getitem__(self, index: int) -> Sample:
         pixels = self.images.pixels[index]
         height, width = pixels.shape[1:]
-        boxes = torch.tensor(self.images.boxes[index], dtype=torch.float32).view(-1, 4)
+        boxes = torch.tensor(self.images.boxes[index], dtype=torch.float32)
         boxes = boxes * torch.tensor([width, height, width, height])
         target = {
             "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width)),
@@ -80,12 +81,13 @@ def make_data(hparams: Hyperparameters) -> Data:
         check_detector(hparams.model)
     elif size is None:
         size = OWN_SIZE if hparams.data else SCENE_SIZE
+    report = DataReport()
     if hparams.data is None:
         splits, classes = digit_scenes(hparams)
     else:
         side = DECODED_SCALE * size if size else None
         splits, classes = read_box_folder(
-            hparams.data, hparams, side=side, cache_gib=hparams.cache_gib
+            hparams.data, hparams, report, size=size, side=side, cache_gib=hparams.cache_gib
         )
     train, val, test = (splits[name] for name in ("train", "val", "test"))
     statistics = channel_statistics(DetectionDataset(train, resize(size))) if is_small else {}
@@ -97,6 +99,7 @@ def make_data(hparams: Hyperparameters) -> Data:
         info=DataInfo(classes, size, max_boxes, **statistics),
         in_memory=hparams.data is None,
         caches=[x.pixels for x in (train, val) if isinstance(x.pixels, PixelCache)],
+        report=report,
     )
 
 
@@ -104,8 +107,8 @@ def digit_scenes(hparams: Hyperparameters) -> tuple[dict[str, BoxedImages], list
     """Scenes made of the handwritten digits in scikit-learn: the splits, and the classes."""
     splits = {}
     for name, scenes in make_scenes(hparams).items():
-        boxes = [(boxes / SIZE).tolist() for boxes in scenes.boxes]
-        labels = [labels.tolist() for labels in scenes.labels]
+        boxes = [(boxes / SIZE).numpy() for boxes in scenes.boxes]
+        labels = [labels.numpy() for labels in scenes.labels]
         splits[name] = BoxedImages(scenes.images, boxes, labels, scenes.names)
     return splits, CLASSES
 

@@ -27,6 +27,7 @@ class Criterion:
         self.penalty = hparams.ridge_alpha / info.num_rows
         self.huber_delta = hparams.huber_delta if hparams.loss == "huber" else None
         self.target_mean, self.target_std = info.target_mean, info.target_std
+        self.target_offset = info.target_offset
         self.num_classes = len(info.classes)
         self.class_weights = make_class_weights(hparams.class_weights, info.class_counts)
         self.matrices: list[Tensor] = []
@@ -49,7 +50,11 @@ class Criterion:
         return penalized
 
     def sample_losses(self, output: Tensor, target: Tensor) -> Tensor:
-        """The loss of each row (N,), without weights and penalty."""
+        """The loss of each row (N,), without weights and penalty: the mean over an ensemble."""
+        if output.ndim > target.ndim + bool(self.num_classes):  # each member has its own output
+            members = output.shape[1]
+            losses = self.sample_losses(output.flatten(0, 1), target.repeat_interleave(members))
+            return losses.view(-1, members).mean(1)
         if self.num_classes:
             return F.cross_entropy(output, target, reduction="none")
         error: Tensor = (output - target) / self.target_std
@@ -61,13 +66,19 @@ class Criterion:
     def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Outputs for the metrics and figures, one row per sample.
 
-        "target" (N,), "loss" (N,), and "prediction" (N,) in the units of the target or "logits"
-        (N, classes).
+        "target" (N,), "loss" (N,), and "prediction" (N,) in the units of the target, or "logits"
+        (N, classes). For numbers the metrics get "_output" and "_target", as the model has them.
         """
         (numeric, categories), target = batch
         output = model(numeric, categories)
-        name = "logits" if self.num_classes else "prediction"
-        return {name: output, "target": target, "loss": self.sample_losses(output, target)}
+        loss = self.sample_losses(output, target)
+        if self.num_classes:
+            return {"logits": output, "target": target, "loss": loss}
+        outputs = {"_output": output, "_target": target, "loss": loss}
+        # On the CPU, because not every device has float64.
+        prediction = output.to("cpu", torch.float64) + self.target_offset
+        true = target.to("cpu", torch.float64) + self.target_offset
+        return outputs | {"prediction": prediction, "target": true}
 
     def metrics(self) -> "MetricCollection":
         """New metrics."""
@@ -99,7 +110,7 @@ class Criterion:
         else:
             # The metrics stay the same. Around a large mean (a year), float32 would lose digits.
             mean = self.target_mean
-            metrics.update(outputs["prediction"] - mean, outputs["target"] - mean)
+            metrics.update(outputs["_output"] - mean, outputs["_target"] - mean)
 
 
 class RidgePenalty(torch.autograd.Function):

@@ -16,9 +16,9 @@ class Hyperparameters:
 
     # Data
     data: Path | None = None
-    """CSV file with a header, or a folder with train.csv and optionally val.csv and test.csv.
-    None: the diabetes data (442 patients) for regression, the breast cancer data (569 tumors) for
-    classification. Both come with scikit-learn."""
+    """Table (.csv, .tsv, .txt, .json, .jsonl, .parquet, .xlsx) with names of columns, or a folder
+    with train.csv and optionally val.csv and test.csv. None: the diabetes data (442 patients) for
+    regression, the breast cancer data (569 tumors) for classification, from scikit-learn."""
     objective: Literal["regression", "classification"] = "regression"
     """Predict a number, or one of several classes."""
     target: str | None = None
@@ -27,6 +27,10 @@ class Hyperparameters:
     """Columns that the model must not see, separated by commas: patient_id,comment."""
     categorical_columns: str = ""
     """Columns whose numbers are only names, separated by commas: zip_code,shop."""
+    decimal: Literal["auto", ".", ","] = "auto"
+    """Mark of decimals in columns where 1.234 or 1,234 may be read in two ways."""
+    date_order: Literal["auto", "day-first", "month-first"] = "auto"
+    """What comes first in dates such as 03/04/2024, if no date in the column tells."""
     val_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
     """Share of the rows for validation, if the data has no validation set."""
     test_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
@@ -39,13 +43,18 @@ class Hyperparameters:
     """Cross-validation: 2/5 tests on the second of five parts and trains on the others."""
 
     # Model
-    model: Literal["linear", "mlp"] = "mlp"
-    """linear, or mlp: a linear model plus residual blocks."""
+    model: Literal["linear", "mlp", "tabm"] = "tabm"
+    """linear; mlp: a linear model plus residual blocks; or tabm: an ensemble of such mlps that share
+    most weights, and see in which bin a number is."""
+    members: Annotated[int, Interval(ge=1, le=1024)] = 16
+    """Members of the ensemble of tabm."""
+    num_bins: Annotated[int, Interval(ge=1, le=256)] = 16
+    """Most bins of a numeric column in tabm. A bin has at least 10 training rows."""
     width: Annotated[int, Interval(ge=1, le=8192)] = 128
     """Features in each residual block."""
     depth: Annotated[int, Interval(ge=1, le=100)] = 1
     """Number of residual blocks."""
-    dropout: Annotated[float, Interval(ge=0, le=0.95)] = 0.0
+    dropout: Annotated[float, Interval(ge=0, le=0.95)] = 0.1
     """Dropout in the residual blocks."""
     embedding_size: Annotated[int, Interval(ge=1, le=1024)] | None = None
     """Size of the embedding of a category in the mlp. None: from 2 to 50, larger for columns with
@@ -56,7 +65,7 @@ class Hyperparameters:
     """Loss of regression. Huber lets large errors count less. Classification uses cross-entropy."""
     huber_delta: PositiveFloat = 1.0
     """Error from which the Huber loss is linear, in standard deviations of the target."""
-    ridge_alpha: NonNegativeFloat = 7.0
+    ridge_alpha: NonNegativeFloat = 0.3
     """L2 penalty on the weights of the residual blocks, like alpha of scikit-learn's Ridge: it
     matters less with more rows. The linear part has no penalty."""
     class_weights: Literal["equal", "balanced"] = "equal"
@@ -65,15 +74,15 @@ class Hyperparameters:
     # Optimizer and schedule
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """Optimizer; sgd uses Nesterov momentum."""
-    learning_rate: PositiveFloat = 3e-3
+    learning_rate: PositiveFloat = 1.5e-3
     """Highest learning rate of the schedule."""
     weight_decay: NonNegativeFloat = 0.05
     """Weight decay; biases and the linear part have none."""
     momentum: Annotated[float, Interval(ge=0, le=0.999)] = 0.9
     """Momentum of sgd."""
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant"] = "constant"
     """Learning rate after the warm-up: a cosine down to zero, or constant."""
-    warmup_fraction: Annotated[float, Interval(ge=0, le=0.9)] = 0.2
+    warmup_fraction: Annotated[float, Interval(ge=0, le=0.9)] = 0.1
     """Share of all steps in which the learning rate rises from near zero."""
     clip_norm: NonNegativeFloat = 1.0
     """Longest gradient: longer ones are scaled down to it; 0: no clipping."""
@@ -83,16 +92,16 @@ class Hyperparameters:
     # Training
     seed: CountOrZero = 0
     """Seed of the weights, the order of the rows, and dropout."""
-    epochs: Count = 30
+    epochs: Count = 100
     """Number of passes over the training rows."""
-    batch_size: Count = 32
+    batch_size: Count = 64
     """Rows per optimizer step, over all processes and micro-batches together."""
     monitor: Literal[
         "loss", "r2", "rmse", "mae", "accuracy", "balanced_accuracy", "f1", "auroc"
     ] = "loss"
     """Validation metric by which the best epoch is chosen: loss; r2, rmse or mae for regression;
     accuracy, balanced_accuracy, f1 or auroc for classification."""
-    patience: CountOrZero = 0
+    patience: CountOrZero = 16
     """Stop after this many epochs without a better one; 0: never."""
 
     def __post_init__(self) -> None:

@@ -1,25 +1,33 @@
 """Step 2, load data: the table, its splits, the data set, and the loaders."""
 
-import sys
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from .engine.data import BatchDataset, BatchIndex, Data
-from .engine.errors import UserError
+from .engine.data_report import DataReport
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
-from .engine.splits import order_classes
 from .hyperparameters import Hyperparameters
-from .tabular.columns import Statistics, select_columns, statistics, target_numbers
+from .tabular.columns import (
+    Statistics,
+    bin_edges,
+    select_columns,
+    statistics,
+    to_codes,
+    used_formats,
+)
 from .tabular.embedded import breast_cancer, diabetes
-from .tabular.splits import split_tables
-from .tabular.tables import Table, read_tables
+from .tabular.inspection import describe_tables, note_duplicates
+from .tabular.splits import class_numbers, find_classes, split_table
+from .tabular.table_files import Table
+from .tabular.table_splits import read_splits
+from .tabular.tables import ReadOptions, read_other_table, read_training_table
 from .utils import parse_names
 
 Batch = tuple[tuple[Tensor, Tensor], Tensor]
@@ -33,11 +41,18 @@ class DataInfo:
     num_rows: int
     target: str
     numeric: dict[str, Statistics]
-    """Median, mean and standard deviation of each column, and whether cells are missing."""
+    """Median, mean, standard deviation of each column, after its offset is subtracted, and whether
+    cells are missing."""
     categorical: dict[str, list[str]]
     """The categories of each column; the first of them has code 1."""
     left_out: dict[str, str]
     """Columns that are not used, and why."""
+    formats: dict[str, str] = field(default_factory=dict)
+    """How each column of a file is read (see tabular/tables.py)."""
+    target_offset: float = 0.0
+    """Subtracted from the target in float64; the model and target_mean know the rest."""
+    edges: dict[str, list[float]] = field(default_factory=dict)
+    """Edges of the bins of each numeric column, in standard deviations from its mean."""
     target_mean: float = 0.0
     target_std: float = 1.0
     classes: list[str] = field(default_factory=list)
@@ -53,20 +68,15 @@ class TableDataset(Dataset[Batch]):
     """
 
     def __init__(self, table: Table, info: DataInfo) -> None:
-        for column in (info.target, *info.numeric, *info.categorical):
-            table.find(column, "the training file")
-        num_rows = len(table.frame)
-        numbers = [table.numbers(column) for column in info.numeric]
-        # get_indexer gives -1 for what is not a known category.
-        codes = [
-            pd.Index(categories).get_indexer(table.frame[column]) + 1
-            for column, categories in info.categorical.items()
+        shape = (-1, len(table.frame))
+        numbers = [
+            table.numbers(column) - info.numeric[column]["offset"] for column in info.numeric
         ]
-        self.numeric = torch.tensor(np.array(numbers).reshape(-1, num_rows).T, dtype=torch.float32)
-        self.categories = torch.tensor(np.array(codes).reshape(-1, num_rows).T, dtype=torch.int64)
+        codes = to_codes(table.frame, info.categorical)
+        self.numeric = torch.tensor(np.array(numbers).reshape(shape).T, dtype=torch.float32)
+        self.categories = torch.tensor(np.array(codes).reshape(shape).T, dtype=torch.int64)
         self.target = make_target(table, info)
-        self.name = table.name
-        self.row_numbers = table.frame.index.tolist()
+        self.table = table
 
     def __len__(self) -> int:
         return len(self.target)
@@ -83,64 +93,80 @@ class TableDataset(Dataset[Batch]):
 
     def describe(self, index: int) -> str:
         """The file, and the row in it."""
-        return f"row {self.row_numbers[index]} of {self.name}"
+        return self.table.place(index)
 
 
 def make_target(table: Table, info: DataInfo) -> Tensor:
     """The column to predict: numbers (N,) float32, or numbers of classes (N,) int64."""
-    if not info.classes:
-        return torch.tensor(table.numbers(info.target, required=True), dtype=torch.float32)
-    labels = table.labels(info.target)
-    numbers = pd.Index(info.classes).get_indexer(labels)
-    unknown = np.flatnonzero(numbers < 0)
-    if len(unknown):
-        raise UserError(
-            f"{table.name}, row {table.frame.index[unknown[0]]}: no training row has the class "
-            f"{labels[unknown[0]]!r} of {info.target!r}. Add training rows, or remove this one."
-        )
-    return torch.tensor(numbers, dtype=torch.int64)
+    if info.classes:
+        return torch.tensor(class_numbers(table, info.target, info.classes), dtype=torch.int64)
+    numbers = table.numbers(info.target) - info.target_offset
+    return torch.tensor(numbers, dtype=torch.float32)
 
 
-def load_tables(hparams: Hyperparameters) -> tuple[dict[str, Table], str]:
-    """The tables "train", "val" and "test", and the column to predict."""
+def load_files(hparams: Hyperparameters, report: DataReport) -> dict[str, Table]:
+    """The table of each split that the data has, at least "train", with the cells as written."""
     classify = hparams.objective == "classification"
-    texts = parse_names(hparams.categorical_columns)
+    names = parse_names(hparams.categorical_columns)
     if hparams.data is None:
-        tables = {"train": breast_cancer() if classify else diabetes(texts)}
-        target = tables["train"].find_target(hparams.target or tables["train"].frame.columns[-1])
-    else:
-        # Names of classes are texts, even if they look like numbers.
-        texts += [hparams.target] if classify and hparams.target else []
-        tables = read_tables(hparams.data, texts)
-        target = tables["train"].find_target(hparams.target)
-    return split_tables(tables, target, hparams, classify=classify), target
+        return {"train": breast_cancer() if classify else diabetes(names)}
+    # Names of classes are texts, even if they look like numbers.
+    names += [hparams.target] if classify and hparams.target else []
+    return read_splits(hparams.data, names, hparams.target, report)
 
 
-def make_info(train: Table, target: str, hparams: Hyperparameters) -> DataInfo:
+def make_options(train: Table, hparams: Hyperparameters) -> ReadOptions:
+    """Which columns are there for what."""
+    last = train.frame.columns[-1] if hparams.data is None else None
+    options = ReadOptions(
+        target=hparams.target or last or "",
+        classify=hparams.objective == "classification",
+        categorical=parse_names(hparams.categorical_columns),
+        dropped=parse_names(hparams.drop_columns),
+        group=hparams.group_column,
+        decimal=hparams.decimal,
+        date_order=hparams.date_order,
+    )
+    options.check(train)
+    return options
+
+
+def make_info(
+    train: Table,
+    formats: Mapping[str, str],
+    options: ReadOptions,
+    num_bins: int,
+    report: DataReport,
+) -> DataInfo:
     """Learn from the training rows how to read the columns."""
-    drop = {train.find(name, "--drop-columns") for name in parse_names(hparams.drop_columns)}
-    categorical = {
-        train.find(name, "--categorical-columns")
-        for name in parse_names(hparams.categorical_columns)
-    }
-    columns = select_columns(train, target, drop, categorical)
-    info = DataInfo(len(train.frame), target, *columns)
-    if hparams.objective == "classification":
-        counts = Counter(train.labels(target))
-        classes = order_classes(counts)
-        return replace(info, classes=classes, class_counts=[counts[name] for name in classes])
-    numbers = statistics(target_numbers(train, target))
-    return replace(info, target_mean=numbers["mean"], target_std=numbers["std"])
+    target = options.target
+    columns = select_columns(train, target, formats, report)
+    used = used_formats(formats, target, columns)
+    edges = {name: bin_edges(train.numbers(name), num_bins) for name in columns[0]}
+    info = DataInfo(len(train.frame), target, *columns, used, edges=edges)
+    if options.classify:
+        classes = find_classes(train, target)
+        counts = np.bincount(class_numbers(train, target, classes), minlength=len(classes))
+        return replace(info, classes=classes, class_counts=counts.tolist())
+    known = statistics(train.numbers(target))
+    offset, mean, std = known["offset"], known["mean"], known["std"]
+    return replace(info, target_offset=offset, target_mean=mean, target_std=std)
 
 
 def make_data(hparams: Hyperparameters) -> Data:
     """The data sets that the hyperparameters name."""
-    tables, target = load_tables(hparams)
-    info = make_info(tables["train"], target, hparams)
-    for column, reason in info.left_out.items():
-        print(f"Left out: column {column!r}, which {reason}.", file=sys.stderr)
+    report = DataReport()
+    files = load_files(hparams, report)
+    options = make_options(files["train"], hparams)
+    table, formats = read_training_table(files["train"], options, report)
+    tables = split_table(table, files, options, hparams, report)
+    info = make_info(tables["train"], formats, options, hparams.num_bins, report)
+    for split in files.keys() - {"train"}:
+        tables[split] = read_other_table(files[split], info.formats, options, report)
     train, val, test = (TableDataset(tables[name], info) for name in ("train", "val", "test"))
-    return Data(train, val, test, info, in_memory=True)
+    describe_tables(tables, info.target, info.categorical, info.classes, report)
+    inspect = partial(note_duplicates, tables, info.target, report)
+    return Data(train, val, test, info, in_memory=True, report=report, inspect=inspect)
 
 
 def make_train_loader(data: Data, hparams: Hyperparameters, run: Run) -> TrainLoader:

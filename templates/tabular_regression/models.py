@@ -1,10 +1,13 @@
-"""Step 3, define models: a linear one, and an MLP that starts as the linear one."""
+"""Step 3, define models: a linear one, and networks that start as the linear one."""
+
+import math
 
 import torch
 from torch import Tensor, nn
 
 from .hyperparameters import Hyperparameters
 from .loaders import DataInfo
+from .tabular.layers import Linear, PiecewiseLinear, make_block, make_embedding
 from .utils import default_embedding_size
 
 # Numeric features are clamped to this many standard deviations. Otherwise a single extreme cell
@@ -40,14 +43,22 @@ class TabularModel(nn.Module):
     def forward(self, numeric: Tensor, categories: Tensor) -> Tensor:
         """Numbers in the units of the target (N,), or logits (N, classes).
 
+        In training, the members of an ensemble answer for themselves: (N, members) or (N, members,
+        classes). In evaluation, it is the mean of their numbers or of their probabilities.
+
         Args:
             numeric: (N, F) float, NaN where a cell is empty.
             categories: (N, K) int64, 0 where a category is missing or unknown.
         """
         output: Tensor = self.network(self.preprocess(numeric), categories).float()
         if not self.is_classifier:
-            output = output.squeeze(1) * self.output_scale
-        return output + self.output_shift
+            output = output.squeeze(-1) * self.output_scale
+        output = output + self.output_shift
+        if self.training or output.ndim == self.output_shift.ndim + 1:
+            return output
+        if self.is_classifier:
+            return output.log_softmax(-1).logsumexp(1) - math.log(output.shape[1])
+        return output.mean(1)
 
     def preprocess(self, numeric: Tensor) -> Tensor:
         """(N, F) to (N, F + G): standardized columns, then 1 where a cell was empty.
@@ -60,37 +71,6 @@ class TabularModel(nn.Module):
         if not len(self.gap_columns):
             return standard
         return torch.cat([standard, missing[:, self.gap_columns].to(standard.dtype)], dim=1)
-
-
-class Linear(nn.Module):
-    """A weight for every feature, every category and each output, all zero at first.
-
-    The weights are vectors, which have neither weight decay nor the ridge penalty. So these pull
-    the MLP to the linear model, not to zero.
-    """
-
-    first_codes: Tensor
-    effects: nn.Parameter | None
-
-    def __init__(self, num_features: int, num_categories: list[int], num_outputs: int) -> None:
-        super().__init__()
-        self.num_outputs = num_outputs
-        self.weights = nn.Parameter(torch.zeros(num_features * num_outputs))
-        self.bias = nn.Parameter(torch.zeros(num_outputs))
-        # One row of effects for code 0 of the first column, its categories, the next column, ...
-        sizes = [count + 1 for count in num_categories]
-        effects = nn.Parameter(torch.zeros(sum(sizes) * num_outputs))
-        self.register_parameter("effects", effects if sizes else None)
-        first_codes = [sum(sizes[:column]) for column in range(len(sizes))]
-        self.register_buffer("first_codes", torch.tensor(first_codes, dtype=torch.int64))
-
-    def forward(self, features: Tensor, categories: Tensor) -> Tensor:
-        """(N, features) and (N, K) to (N, outputs)."""
-        output = torch.addmm(self.bias, features, self.weights.view(-1, self.num_outputs))
-        if self.effects is None:
-            return output
-        effects = self.effects.view(-1, self.num_outputs)[categories + self.first_codes]
-        return output + effects.sum(1)
 
 
 class MLP(nn.Module):
@@ -131,26 +111,56 @@ class MLP(nn.Module):
         return output
 
 
-def make_embedding(num_categories: int, size: int) -> nn.Embedding:
-    """Code 0 starts at zero, so a category that training rows do not have changes nothing."""
-    embedding = nn.Embedding(num_categories + 1, size)
-    nn.init.normal_(embedding.weight, std=size**-0.5)
-    nn.init.zeros_(embedding.weight[0])
-    return embedding
+class TabM(nn.Module):
+    """An ensemble of MLPs in one network, over binned numbers, beside a linear model.
 
+    All members share the layers. Each has its own scale and shift of the first layer's outputs,
+    which begin as random signs, and its own last layer, which begins at zero. They learn from the
+    same batch, each from its own loss. After TabM: Gorishniy, Kotelnikov and Babenko 2025,
+    https://arxiv.org/abs/2410.24210.
+    """
 
-def make_block(width: int, dropout: float) -> nn.Sequential:
-    """A residual block, without the addition: (N, width) to (N, width)."""
-    return nn.Sequential(
-        nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width)
-    )
+    def __init__(
+        self,
+        edges: list[list[float]],
+        num_features: int,
+        num_categories: list[int],
+        num_outputs: int,
+        hparams: Hyperparameters,
+    ) -> None:
+        super().__init__()
+        members, width = hparams.members, hparams.width
+        sizes = [hparams.embedding_size or default_embedding_size(n) for n in num_categories]
+        self.linear = Linear(num_features, num_categories, num_outputs)
+        self.bins = PiecewiseLinear(edges)
+        self.embeddings = nn.ModuleList(map(make_embedding, num_categories, sizes))
+        self.first = nn.Linear(num_features + len(self.bins.start) + sum(sizes), width)
+        self.member_scale = nn.Parameter(torch.randint(2, (members * width,)) * 2.0 - 1)
+        self.member_shift = nn.Parameter(torch.empty(members * width).uniform_(-0.5, 0.5))
+        self.blocks = nn.ModuleList(make_block(width, hparams.dropout) for _ in range(hparams.depth))
+        self.dropout = nn.Dropout(hparams.dropout)
+        self.heads = nn.Parameter(torch.zeros(members, width, num_outputs))
+
+    def forward(self, features: Tensor, categories: Tensor) -> Tensor:
+        """(N, features) and (N, K) to (N, members, outputs)."""
+        embedded = [table(categories[:, k]) for k, table in enumerate(self.embeddings)]
+        shared = self.first(torch.cat([features, self.bins(features), *embedded], dim=1))
+        scale, shift = (p.view(len(self.heads), -1) for p in (self.member_scale, self.member_shift))
+        hidden = shared.unsqueeze(1) * scale + shift
+        for block in self.blocks:
+            hidden = hidden + block(hidden)
+        own = torch.einsum("nmw,mwo->nmo", self.dropout(hidden.relu()), self.heads)
+        return own + self.linear(features, categories).unsqueeze(1)
 
 
 def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = True) -> nn.Module:
     """The model that ``hparams`` name; ``initialize`` matters only for pretrained models."""
     num_features = len(info.numeric) + sum(bool(c["missing"]) for c in info.numeric.values())
     num_categories = [len(categories) for categories in info.categorical.values()]
-    num_outputs = len(info.classes) or 1
+    sizes = (num_features, num_categories, len(info.classes) or 1)
     if hparams.model == "linear":
-        return TabularModel(Linear(num_features, num_categories, num_outputs), info)
-    return TabularModel(MLP(num_features, num_categories, num_outputs, hparams), info)
+        return TabularModel(Linear(*sizes), info)
+    if hparams.model == "mlp":
+        return TabularModel(MLP(*sizes, hparams), info)
+    edges = [info.edges[column] for column in info.numeric]
+    return TabularModel(TabM(edges, *sizes, hparams), info)

@@ -16,9 +16,9 @@ class Hyperparameters:
 
     # Data
     data: Path | None = None
-    """CSV or JSON lines (.jsonl) file, a folder with train.csv or train.jsonl and optionally val
-    and test, or one folder of .txt files per class. None: names of countries and languages in 33
-    languages, from Babel."""
+    """Table (.csv, .tsv, .json, .jsonl, .parquet, .xlsx), a folder with train.csv and optionally
+    val.csv and test.csv, or one folder of .txt files per class. None: names of countries and
+    languages in 33 languages, from Babel."""
     text_column: str = "text"
     """Column (in JSON lines: key) of the texts."""
     label_column: str = "label"

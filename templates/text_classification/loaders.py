@@ -1,6 +1,5 @@
 """Step 2, load data: texts as numbers of their tokens, the data set, and the loaders."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from .engine.data_report import DataReport
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
+from .text.inspection import note_duplicates
 from .text.names import read_names
 from .text.texts import Texts, read_texts, split_texts
 from .text.vocabulary import PADDING, UNKNOWN, build_vocabulary, to_numbers, tokenize
@@ -87,15 +87,14 @@ def load_texts(hparams: Hyperparameters, report: DataReport) -> tuple[dict[str, 
     if hparams.data is None:
         names, classes = read_names()
         return split_texts({"train": names}, classes, hparams), classes
-    return read_texts(hparams.data, hparams.text_column, hparams.label_column, hparams, report)
+    columns = hparams.text_column, hparams.label_column, hparams.group_column
+    return read_texts(hparams.data, columns, hparams, report)
 
 
 def make_data(hparams: Hyperparameters) -> Data:
     """The data sets that the hyperparameters name."""
     report = DataReport()
     sources, classes = load_texts(hparams, report)
-    for split, source in sources.items():
-        report.count_classes(split, source.labels, classes)
     whole = {
         split: [
             tokenize(text, hparams.tokens, lowercase=hparams.lowercase) for text in source.texts
@@ -115,9 +114,21 @@ def make_data(hparams: Hyperparameters) -> Data:
         unknown_share=(val.tokens == UNKNOWN).float().mean().item(),
     )
     for note in describe_losses(info, len(train) + len(val) + len(test), hparams):
-        print(note, file=sys.stderr)
-    lengths = train.starts.diff().tolist()
-    return Data(train, val, test, info, in_memory=True, train_lengths=lengths, report=report)
+        report.note(note)
+    for split, dataset in (("train", train), ("val", val), ("test", test)):
+        report.count_classes(split, dataset.labels.tolist(), classes)
+        lengths = np.array([len(text) for text in whole[split]])
+        report.values.setdefault(f"{hparams.tokens} of a text", {})[split] = lengths
+    return Data(
+        train,
+        val,
+        test,
+        info,
+        in_memory=True,
+        train_lengths=train.starts.diff().tolist(),
+        report=report,
+        inspect=lambda: note_duplicates(sources, report),
+    )
 
 
 def describe_losses(info: DataInfo, num_texts: int, hparams: Hyperparameters) -> Iterator[str]:

@@ -19,6 +19,7 @@ from torchvision.transforms import v2
 from {{ cookiecutter.__package }}.cli.main import main
 from {{ cookiecutter.__package }}.criterion import Criterion
 from {{ cookiecutter.__package }}.engine.data import BatchIndex
+from {{ cookiecutter.__package }}.engine.data_report import DataReport
 from {{ cookiecutter.__package }}.engine.errors import UserError
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 from {{ cookiecutter.__package }}.loaders import DataInfo, make_data
@@ -34,6 +35,7 @@ from {{ cookiecutter.__package }}.vision.images import (
     image_size,
     read_image,
 )
+from {{ cookiecutter.__package }}.vision.mirroring import decide_mirroring
 
 INFO = DataInfo(["a", "b", "c"], [6, 2, 4], channels=3, image_size=64, mean=[0.5], std=[0.2])
 SEEDS = np.random.default_rng(0).integers(0, 2**63, 3000, dtype=np.uint64)
@@ -97,6 +99,36 @@ def test_a_digit_is_shifted_in_all_directions() -> None:
     shifted = [padded[:, y : y + 16, x : x + 16] for y in range(5) for x in range(5)]
     assert {str(image.tolist()) for image in images} == {str(image.tolist()) for image in shifted}
     assert set(labels.tolist()) == {label}
+
+
+def test_own_images_are_shifted_and_mirrored_as_requested(folder: Path) -> None:
+    for mirror in ("yes", "no"):
+        data = make_data(Hyperparameters(data=folder, image_size=16, mirror=mirror))
+        images, _ = data.train.__getitems__(BatchIndex(np.full(400, 7), SEEDS[:400]))
+        plain = make_data(Hyperparameters(data=folder, image_size=16, augment="none")).train[7][0]
+        padded = v2.functional.pad(plain, [2] * 4, padding_mode="edge")
+        shifted = [padded[:, y : y + 16, x : x + 16] for y in range(5) for x in range(5)]
+        expected = shifted + [image.flip(2) for image in shifted] * (mirror == "yes")
+        assert {str(image.tolist()) for image in images} == {str(im.tolist()) for im in expected}
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_images_are_mirrored_only_if_they_still_look_like_their_class(mirror: bool) -> None:
+    digits = make_data(Hyperparameters(augment="none")).train
+    samples = [digits[i] for i in range(len(digits)) if digits[i][1] in (2, 5, 7)]
+    if mirror:  # as with photos, both sides come as often
+        samples = [(image.flip(2) if i % 2 else image, n) for i, (image, n) in enumerate(samples)]
+    report = DataReport()
+    assert decide_mirroring(samples, pretrained=False, report=report) == mirror  # type: ignore[arg-type]
+    assert ("harmless" if mirror else "harmful") in report.notes[0]
+
+
+@pytest.mark.parametrize(("side", "size"), [(8, 8), (28, 28), (70, 64), (224, 128)])
+def test_the_small_network_gets_images_near_to_their_own_size(side: int, size: int) -> None:
+    for index in range(6):
+        Path(f"data/{index % 2}").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (side + 9 * index, side)).save(f"data/{index % 2}/{index}.png")
+    assert make_data(Hyperparameters(data=Path("data"))).info.image_size == size
 
 
 def test_random_boxes_lie_in_the_image_and_have_the_requested_areas_and_shapes() -> None:
@@ -217,7 +249,7 @@ def test_a_folder_of_images_is_split_by_class_unless_it_has_folders_for_that(fol
     [
         (lambda dark: (dark / "3.png").write_text("not an image"), r"3\.png is not an image"),
         (lambda dark: [p.rename(p.with_suffix(".heic")) for p in dark.iterdir()], "HEIC"),
-        (lambda dark: [(dark / f"{i}.png").unlink() for i in range(8)], "too few images .*: 'dark'"),
+        (lambda dark: [(dark / f"{i}.png").unlink() for i in range(8)], "too few .*: 'dark'"),
         (shutil.rmtree, "at least two"),
         (lambda dark: shutil.rmtree(dark.parent), "no folder"),
     ],

@@ -55,7 +55,8 @@ def judge(plain: Tensor, mirrored: Tensor) -> str:
         return "harmful"
     plain_own, plain_other = own_and_other(plain)
     is_noticed = plain_own >= 2 * plain_other
-    return "harmless" if (is_noticed & (own > other)).all() else "unknown"
+    is_absent = plain.sum(1) == 0
+    return "harmless" if (is_absent | is_noticed & (own > other)).all() else "unknown"
 
 
 def own_and_other(counts: Tensor) -> tuple[Tensor, Tensor]:

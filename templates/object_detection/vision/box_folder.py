@@ -1,20 +1,33 @@
-"""A folder of images with boxes, as COCO JSON or as YOLO text files, in splits."""
+"""A folder of images with boxes in any of the usual formats and layouts, in splits."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
+from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
-from ..engine.splits import SplitSettings, find_splits
-from .annotations import AnnotatedImage, Box, Splits
+from ..engine.listing import list_files
+from ..engine.splits import SplitSettings
+from .annotations import AnnotatedImage, Annotations
+from .boxes import check_boxes, check_sizes
 from .cache import CacheRoom, PixelCache
 from .coco import read_coco
-from .images import image_size, read_image
-from .pairs import find_pairs, split_missing
+from .image_files import ImageFiles, Texts, pair_by_name
+from .images import SUFFIXES, read_image
+from .pairs import split_missing
+from .voc import read_xml
 from .yolo import read_yolo
+
+TEXTS = (".json", ".xml", ".txt", ".yaml", ".yml", ".names", ".labels")
+YOLO = "YOLO's text files"
+READERS = {"COCO's JSON": read_coco, "XML": read_xml, YOLO: read_yolo}
+SMALL = 2  # pixels in training
+Splits = dict[str, list[AnnotatedImage]]
 
 
 @dataclass(frozen=True)
@@ -23,31 +36,44 @@ class BoxedImages:
 
     pixels: PixelCache | Tensor
     """(3, H, W) uint8 each."""
-    boxes: Sequence[Sequence[Box]]
-    labels: Sequence[Sequence[int]]
+    boxes: Sequence[np.ndarray]
+    """(k, 4) each: x1, y1, x2, y2 as fractions of the image's width and height."""
+    labels: Sequence[np.ndarray]
     names: Sequence[str]
 
 
 def read_box_folder(
-    root: Path, settings: SplitSettings, *, side: int | None, cache_gib: float
+    root: Path,
+    settings: SplitSettings,
+    report: DataReport,
+    *,
+    size: int | None,
+    side: int | None,
+    cache_gib: float,
 ) -> tuple[dict[str, BoxedImages], list[str]]:
     """The splits and the names of the classes of a folder.
 
     Args:
         root: the folder.
         settings: how to split it, where it has no splits.
+        report: gets what was read and left out.
+        size: of the longer side of images in training, if it is known.
         side: larger images are scaled down so that their shorter side has so many pixels.
         cache_gib: disk space for decoded images.
 
     Raises:
         UserError: there are no annotations, something is wrong, or there are too few images.
     """
-    splits, classes = read_annotations(root)
+    splits, classes = read_annotations(root, report)
     splits = split_missing(splits, settings)
+    describe(splits, classes, size, report)
     room, found = CacheRoom(cache_gib), {}
     for split, images in splits.items():
-        if not any(image.boxes for image in images):
-            raise UserError(f"{root}: the {len(images)} images of {split} have no boxes. Add some.")
+        if not any(len(image.boxes) for image in images):
+            raise UserError(
+                f"{root}: the {len(images)} images of {split} have no boxes. Add some, or cut "
+                "the images into other splits with --split-seed 1."
+            )
         decode, files = partial(_decode, images, side), [[image.path] for image in images]
         found[split] = BoxedImages(
             pixels=PixelCache(decode, files, kind=f"RGB {side}", room=room),
@@ -58,39 +84,96 @@ def read_box_folder(
     return found, classes
 
 
-def read_annotations(root: Path) -> tuple[Splits, list[str]]:
+def read_annotations(root: Path, report: DataReport) -> tuple[Splits, list[str]]:
     """The splits that the folder has, at least "train", and the names of the classes.
 
     Raises:
         UserError: there are no annotations, or something in them is wrong.
     """
+    if root.is_file():
+        raise UserError(f"{root} is a file. Type --data {root.parent}, its folder.")
     if not root.is_dir():
         raise UserError(
             f"There is no folder {root}. Type --data with a folder of images and boxes."
         )
-    whole = root / "annotations.json"
-    files = {"train": whole} if whole.is_file() else find_splits(root.glob("*.json"))
-    if "train" in files:
-        return read_coco(files)
-    folders = find_pairs(root, "labels")
-    if folders:
-        return read_yolo(root, folders)
+    images: list[Path] = []
+    texts: Texts = {suffix: [] for suffix in TEXTS}
+    for path in list_files(root, {*TEXTS, *SUFFIXES}):
+        texts.get(path.suffix.lower(), images).append(path)
+    found = _read_any(texts, ImageFiles(root, images), report)
+    found.check_lists(report)
+    check_sizes(found)
+    classes = check_boxes(found, report)
+    splits: Splits = {}
+    for image in found.images:
+        splits.setdefault(image.split, []).append(image)
+    if "train" not in splits:
+        raise UserError(
+            f"{root} has no training images, only those of {' and '.join(splits) or 'no split'}. "
+            "Name their folder or file train."
+        )
+    return _leave_out_unlabeled(splits, report), classes
+
+
+def _read_any(texts: Texts, files: ImageFiles, report: DataReport) -> Annotations:
+    """What the first reader that finds annotations says; the other formats are left aside."""
+    for name, read in READERS.items():
+        if found := read(texts, files, report):
+            report.note(f"The boxes are read from {name}.")
+            if name != YOLO:
+                used = {image.source for image in found.images}
+                others = [path for path in texts[".txt"] + texts[".xml"] if path not in used]
+                pairs, _ = pair_by_name(files.paths, others)
+                if pairs:
+                    aside = [path.name for path in pairs.values()]
+                    listed = some(aside, len(others), "other file")
+                    report.note(f"Left aside, although they have the names of images: {listed}.")
+            return found
     raise UserError(
-        f"{root} has no boxes: neither annotations.json or train.json (COCO), nor the folders "
-        "images and labels (YOLO). The README says how to arrange them."
+        f"{files.root} has no boxes: neither annotations.json or train.json (COCO), nor the "
+        "folders images and labels (YOLO), nor Annotations with XML files (Pascal VOC). The "
+        "README says how to arrange them."
     )
 
 
-def _decode(images: Sequence[AnnotatedImage], side: int | None, index: int) -> Tensor:
-    """(3, H, W) uint8.
+def _leave_out_unlabeled(splits: Splits, report: DataReport) -> Splits:
+    """The splits that have boxes, and training."""
+    found: Splits = {}
+    for split, images in splits.items():
+        if split == "train" or any(len(image.boxes) for image in images):
+            found[split] = images
+        else:
+            report.note(
+                f"The {len(images)} images of {split} have no boxes and are left aside; others "
+                f"are split off the training images for {split}."
+            )
+    return found
 
-    Raises:
-        UserError: the image cannot be read, or is not the one that was annotated.
-    """
-    path, size = images[index].path, images[index].size
-    if size is not None and size != (actual := image_size(path)):
-        raise UserError(
-            f"{path} has {actual[0]} × {actual[1]} pixels, but its boxes are for "
-            f"{size[0]} × {size[1]}. Use the image that was annotated."
+
+def describe(splits: Splits, classes: list[str], size: int | None, report: DataReport) -> None:
+    """Add the classes and the sizes of all boxes to the report."""
+    num_small = 0
+    for split, images in splits.items():
+        boxes = np.concatenate([image.boxes for image in images])
+        counts = np.array([len(image.boxes) for image in images])
+        labels = np.concatenate([image.labels for image in images])
+        report.count_classes(split, labels.tolist(), classes)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        shown = {"box width": 100 * sides[:, 0], "box height": 100 * sides[:, 1]}
+        for what, percent in shown.items():
+            report.values.setdefault(f"{what} in percent of the image", {})[split] = percent
+        report.values.setdefault("boxes in an image", {})[split] = counts
+        if bare := [image.path.name for image in images if not len(image.boxes)]:
+            listed = some(bare, len(images), "image")
+            report.note(f"{split}: without boxes, kept as background: {listed}.")
+        num_small += int(np.count_nonzero(sides.min(1, initial=1) * (size or math.inf) < SMALL))
+    if num_small:
+        report.note(
+            f"In training, {num_small:,} boxes are less than {SMALL} pixels wide or high. A "
+            "larger --image-size shows more of them."
         )
-    return read_image(path, side)
+
+
+def _decode(images: Sequence[AnnotatedImage], side: int | None, index: int) -> Tensor:
+    """(3, H, W) uint8."""
+    return read_image(images[index].path, side)

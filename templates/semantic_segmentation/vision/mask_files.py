@@ -105,7 +105,7 @@ def _find_places(root: Path, files: Iterable[Path]) -> Places:
 def _parse(folders: Sequence[str]) -> Place:
     split, role, rest = None, None, list[str]()
     for name in folders:
-        words = re.findall(r"[^\W_]+", re.sub(r"(?<=n|l|t)annot$", "_annot", name.lower()))
+        words = re.findall(r"[^\W_]+", re.sub(r"(?<=[^\W_])annot$", "_annot", name.lower()))
         roles = [word for word in words if word in IMAGE_WORDS or word in MASK_WORDS]
         others = [word for word in words if word not in roles and word not in OTHER_WORDS]
         named = split_of(name) or (split_of(others[0]) if len(others) == 1 else None)

@@ -98,7 +98,8 @@ def _palette_numbers(image: Image.Image) -> np.ndarray:
         return positions
     table = np.zeros(256, np.uint8)
     table[used] = grays
-    return table[positions]
+    numbers: np.ndarray = table[positions]
+    return numbers
 
 
 def palette_of(image: Image.Image) -> np.ndarray:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import Image
 
 from ..engine.data_report import DataReport, some
-from ..engine.errors import UserError
 from ..engine.machine import usable_cpus
 from .images import (
     CANNOT_READ,
@@ -25,7 +24,6 @@ from .images import (
 START = 4096  # bytes; beyond them Pillow is asked
 MAX_MEASURED = 2000  # images from which the range of all is taken
 WITH_FRAMES = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
-DARK = 64 * 256  # a data set in 16 bits with smaller values has fewer bits
 NARROW = 1 / 8  # of a range of 10, 12, 16 bits: values that fill less are stretched
 
 
@@ -69,7 +67,7 @@ def read_header(path: Path) -> Header:
 def _ask_pillow(path: Path) -> Header:
     try:
         with Image.open(path) as file:
-            is_deep = is_wide(file) or has_deep_colors(file) or has_deep_tiff_colors(file)
+            is_deep = is_wide(file) or has_deep_colors(file)
             is_declared = declared_range(file) is not None
             return Header(
                 file.has_transparency_data,
@@ -81,12 +79,6 @@ def _ask_pillow(path: Path) -> Header:
         return PLAIN
 
 
-def has_deep_tiff_colors(file: ImageFile.ImageFile) -> bool:
-    """Whether it is a TIFF with 16 bits per color, of which Pillow gives the upper 8 only."""
-    is_tiff = isinstance(file, TiffImagePlugin.TiffImageFile)
-    return is_tiff and any(";16" in str(tile.args) for tile in file.tile) and not is_wide(file)
-
-
 def find_pixel_range(
     splits: Mapping[str, Sequence[Path]], report: DataReport
 ) -> tuple[float, float] | None:
@@ -96,9 +88,6 @@ def find_pixel_range(
     all of their values; 0 to 1 for fractions in it; else from the lowest to the highest value.
     Files that declare a range need none. None if there is no image with more than 8 bits.
     Says in the report what the headers tell.
-
-    Raises:
-        UserError: there are TIFF files whose colors have small values in 16 bits.
     """
     headers = {split: [read_header(path) for path in paths] for split, paths in splits.items()}
     paths = [path for split in splits for path in splits[split]]
@@ -106,12 +95,11 @@ def find_pixel_range(
     if all(header is PLAIN for header in flat):
         return None
     _note_headers(paths, flat, report)
-    num_wide = sum(header.is_wide for header in flat)
-    for split, split_paths in splits.items():  # train first
-        found = zip(split_paths, headers[split], strict=True)
-        if wide := [path for path, header in found if header.is_wide]:
-            return _measure(wide, num_wide, len(paths), report)
-    return None
+    wide = {
+        split: [path for path, header in zip(found, headers[split], strict=True) if header.is_wide]
+        for split, found in splits.items()
+    }
+    return _measure(wide, len(paths), report)
 
 
 def _note_headers(paths: Sequence[Path], headers: Sequence[Header], report: DataReport) -> None:
@@ -133,33 +121,41 @@ class Extremes(NamedTuple):
     high: float
     is_whole: bool = True
     """Whether its values are whole numbers."""
-    is_cut: bool = False
-    """Whether only the upper 8 of 16 bits could be read."""
 
 
 def _measure(
-    wide: Sequence[Path], num_wide: int, total: int, report: DataReport
+    wide: Mapping[str, Sequence[Path]], total: int, report: DataReport
 ) -> tuple[float, float] | None:
-    """The range of all images, from those of a split with more than 8 bits."""
+    """The range of all images, from those of train with more than 8 bits, if it has any."""
+    extremes = {split: found for split in wide if (found := _find_extremes(wide[split]))}
+    if not extremes:
+        return None
+    first = next(iter(extremes))  # train, unless only others have such images
+    low = min(found.low for found in extremes[first])
+    high = max(found.high for found in extremes[first])
+    chosen = choose_range(low, high, is_whole=all(found.is_whole for found in extremes[first]))
+    report.note(
+        f"{sum(map(len, wide.values())):,} of {total:,} images have more than 8 bits per value, "
+        f"for example {wide[first][0]}. In {first}, the values go from {low:,.6g} to {high:,.6g}. "
+        f"In all images, {chosen[0]:,.6g} becomes 0 and {chosen[1]:,.6g} becomes 255."
+    )
+    for split, found in extremes.items():
+        beyond = sum(x.low < chosen[0] or x.high > chosen[1] for x in found)
+        if beyond:
+            report.note(
+                f"{beyond:,} of {len(found):,} images of {split} have values beyond that range, "
+                "which become 0 or 255."
+            )
+    return chosen
+
+
+def _find_extremes(wide: Sequence[Path]) -> list[Extremes]:
+    """The extremes of the images, or of some of them if they are very many."""
+    if not wide:
+        return []
     measured = wide[:: math.ceil(len(wide) / MAX_MEASURED)]
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        extremes = [found for found in pool.map(_find_extremes, measured) if found is not None]
-    if not extremes:
-        return None  # all are damaged
-    low, high = min(found.low for found in extremes), max(found.high for found in extremes)
-    if high < DARK and any(found.is_cut for found in extremes):
-        raise UserError(
-            f"TIFF files with 16 bits per color, such as {wide[0]}, have values below {high:,.0f} "
-            "only. Of such files only the upper 8 bits can be read, so they would be dark. Save "
-            "them as PNG with 16 bits, or with 8 bits."
-        )
-    found = choose_range(low, high, is_whole=all(found.is_whole for found in extremes))
-    report.note(
-        f"{num_wide:,} of {total:,} images have more than 8 bits per value, for example {wide[0]}. "
-        f"Those of {len(measured):,} training images go from {low:,.6g} to {high:,.6g}. In all "
-        f"images, {found[0]:,.6g} becomes 0 and {found[1]:,.6g} becomes 255."
-    )
-    return found
+        return [found for found in pool.map(_extremes_of, measured) if found is not None]
 
 
 def choose_range(low: float, high: float, *, is_whole: bool) -> tuple[float, float]:
@@ -173,12 +169,10 @@ def choose_range(low: float, high: float, *, is_whole: bool) -> tuple[float, flo
     return low, high if high > low else low + 1
 
 
-def _find_extremes(path: Path) -> Extremes | None:
+def _extremes_of(path: Path) -> Extremes | None:
     """None if the file cannot be read, which is noticed later."""
     try:
         with open_image(path) as file:
-            if has_deep_tiff_colors(file):
-                return Extremes(0, 256 * int(np.asarray(file).max()) + 255, is_cut=True)
             if has_deep_colors(file):
                 values = read_deep_colors(path)
                 values = values[..., : 3 if values.shape[2] > 2 else 1]  # without alpha

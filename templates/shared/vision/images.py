@@ -1,6 +1,7 @@
 """Reading image files, and the statistics of their channels."""
 
 import struct
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,6 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 
 from ..engine.data import BatchDataset
 from ..engine.errors import UserError
@@ -26,6 +26,13 @@ CANNOT_READ = (
     *(OSError, ValueError, SyntaxError, EOFError, struct.error, NotImplementedError),
     Image.DecompressionBombError,
 )
+# Raw modes of which Pillow gives the upper 8 bits -> those that give the lower ones.
+LITTLE = "B" if sys.byteorder == "little" else "L"
+LOWER_BITS = {
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBA")
+    for order, other in (("B", "L"), ("L", "B"), ("N", LITTLE))
+} | {"LA;16B": "RGBA"}
 MAX_SAMPLE_VALUE = 281  # tag of TIFF
 Range = Sequence[float]
 """Lowest and highest value of the pixels, which become 0 and 255."""
@@ -98,15 +105,38 @@ def is_wide(image: Image.Image) -> bool:
 
 
 def has_deep_colors(file: ImageFile.ImageFile) -> bool:
-    """Whether it is a PNG with 16 bits per color, of which Pillow gives the upper 8 only."""
-    return file.format == "PNG" and any(str(tile.args).endswith(";16B") for tile in file.tile)
+    """Whether it has 16 bits per color, of which Pillow gives the upper 8 only."""
+    return _raw_mode(file) in LOWER_BITS
 
 
 def read_deep_colors(path: Path) -> np.ndarray:
-    """(H, W, C) uint16, as torchvision reads a PNG with 16 bits."""
-    data = torch.from_numpy(np.fromfile(path, np.uint8))
-    pixels: np.ndarray = decode_image(data, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
-    return pixels
+    """(H, W, C) uint16; C is 2 for gray with alpha, else 3 or 4."""
+    with open_image(path) as file:
+        if _raw_mode(file) == "LA;16B":  # four bytes, as RGBA
+            parts = _decode_as(file, "RGBA")
+            upper, lower = parts[..., ::2], parts[..., 1::2]
+        else:
+            upper = np.asarray(file)
+            with open_image(path) as again:
+                lower = _decode_as(again, LOWER_BITS[_raw_mode(again)])
+    values: np.ndarray = upper.astype(np.uint16) << 8 | lower
+    return values
+
+
+def _raw_mode(file: ImageFile.ImageFile) -> str:
+    """How the pixels are in the file, in Pillow's words."""
+    args = file.tile[0].args if file.tile else ""
+    return str(args[0] if isinstance(args, tuple) and args else args)
+
+
+def _decode_as(file: ImageFile.ImageFile, raw_mode: str) -> np.ndarray:
+    """The pixels, as if the file had another raw mode."""
+
+    def change(args: Any) -> Any:
+        return (raw_mode, *args[1:]) if isinstance(args, tuple) else raw_mode
+
+    file.tile = [tile._replace(args=change(tile.args)) for tile in file.tile]
+    return np.asarray(file)
 
 
 def declared_range(file: Image.Image) -> Range | None:
@@ -155,7 +185,9 @@ def _narrow(values: np.ndarray, pixel_range: Range) -> np.ndarray:
 
 def _with_orientation(image: Image.Image, file: ImageFile.ImageFile) -> Image.Image:
     """The image with the EXIF orientation of the file that it is from."""
-    image.getexif()[ExifTags.Base.Orientation] = file.getexif().get(ExifTags.Base.Orientation, 1)
+    if file.format != "TIFF":  # which Pillow itself turns
+        orientation = file.getexif().get(ExifTags.Base.Orientation, 1)
+        image.getexif()[ExifTags.Base.Orientation] = orientation
     return image
 
 
@@ -163,7 +195,8 @@ def _with_orientation(image: Image.Image, file: ImageFile.ImageFile) -> Image.Im
 def open_image(path: Path) -> Iterator[ImageFile.ImageFile]:
     """An open image file; an ImageError if it cannot be read, at once or later."""
     try:
-        with Image.open(path) as file:
+        # Not by its path: Pillow would map gray TIFF to memory, and then turn it wrongly.
+        with path.open("rb") as stream, Image.open(stream) as file:
             yield file
     except CANNOT_READ as error:
         raise ImageError(path, explain_damage(path, error)) from None

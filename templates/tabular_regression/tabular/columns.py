@@ -1,15 +1,31 @@
-"""Which columns of a table a model gets, and how each is read. Only training rows decide it."""
+"""Which columns of a table a model gets. Only training rows decide it."""
+
+import re
+from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
+from ..engine.data_report import DataReport
 from ..engine.errors import UserError
-from .tables import Table
+from .class_names import find_names
+from .table_files import Table
+from .tables import TEXT, Formats, part_names
 
 Statistics = dict[str, float | bool]
+# Above this many standard deviations from zero, numbers are centered before they become float32,
+# which has seven digits.
+FAR_FROM_ZERO = 1000.0
+ID_NAME = re.compile(
+    r"(?i:(?:.*[ _.-])?(?:id|uuid|guid|index|idx|nr|rownum|row[ _.]?names?|unnamed: ?\d+)|#)"
+    r"|.*[a-z]I[dD]"
+)
+GAP_CODES = (-1.0, 99.0, 999.0, 9999.0, 99999.0)
+MIN_BIN_ROWS = 10
 
 
 def select_columns(
-    train: Table, target: str, drop: set[str], categorical: set[str]
+    train: Table, target: str, formats: Mapping[str, str], report: DataReport
 ) -> tuple[dict[str, Statistics], dict[str, list[str]], dict[str, str]]:
     """Numeric columns with statistics, categorical ones with categories, and those left out.
 
@@ -22,43 +38,117 @@ def select_columns(
     numeric: dict[str, Statistics] = {}
     categories: dict[str, list[str]] = {}
     left_out: dict[str, str] = {}
-    for column in train.frame.columns.drop([target, *drop]):
+    for column in train.frame.columns.drop(target):
         cells = train.frame[column]
-        if cells.nunique(dropna=False) < 2:
-            left_out[column] = "is empty or the same in all training rows"
-        elif column not in categorical and train.is_numeric(column):
-            numeric[column] = statistics(train.numbers(column))
+        if is_constant(cells):
+            left_out[column] = "empty or the same in all training rows"
+        elif ID_NAME.fullmatch(column) and is_id(cells):
+            left_out[column] = "id, another value in every row"
+        elif formats.get(column) != TEXT:
+            numeric[column] = statistics(cells.to_numpy())
+            _note_gap_code(cells, column, report)
         else:
             counts = cells.value_counts()
             frequent = counts[counts > 1]
             if frequent.sum() < 0.5 * counts.sum():
-                left_out[column] = "has a text of its own in most training rows"
+                only = "a" if len(frequent) else "id, a"
+                left_out[column] = f"{only} text of its own in most training rows"
             else:
                 categories[column] = sorted(frequent.index)
-    if train.frame[target].nunique() < 2:
+    if is_constant(train.frame[target]):
         raise UserError(f"The target {target!r} is the same in all training rows of {train.name}.")
     if not numeric and not categories:
         raise UserError(f"{train.name} has no column from which {target!r} could be predicted.")
+    _report_left_out(formats, left_out, report)
     return numeric, categories, left_out
 
 
-def target_numbers(train: Table, target: str) -> np.ndarray:
-    """The numbers to predict; a UserError if the column holds texts."""
-    if not train.is_numeric(target):
-        raise UserError(
-            f"The column {target!r} of {train.name} holds texts, and a target must be numbers. "
-            "Type --objective classification if they are classes, or --target with another column, "
-            "or write the values as numbers."
-        )
-    return train.numbers(target, required=True)
+def is_constant(cells: pd.Series) -> bool:
+    """Whether all cells are the same, or gaps."""
+    is_gap = cells.isna()
+    return bool(is_gap.all() or ((cells == cells.iloc[0]).all() and not is_gap.any()))
+
+
+def is_id(cells: pd.Series) -> bool:
+    """Whether every row has another whole number or text."""
+    if pd.api.types.is_numeric_dtype(cells) and (cells % 1 != 0).any():
+        return False
+    return bool(cells.is_unique)
 
 
 def statistics(values: np.ndarray) -> Statistics:
-    """Median, mean and standard deviation of the known values, and whether any is missing."""
-    known = values[~np.isnan(values)].astype(np.float32).astype(np.float64)
+    """Of the known values: what to subtract before they become float32, and after that the median,
+    mean and standard deviation; and whether any is missing.
+    """
+    known = values[~np.isnan(values)]
+    is_far = abs(known.mean()) > FAR_FROM_ZERO * known.std()
+    offset = float(known.mean()) if is_far else 0.0
+    known = (known - offset).astype(np.float32).astype(np.float64)
     return {
         "median": float(np.median(known)),
         "mean": float(known.mean()),
         "std": float(known.std()) or 1.0,
         "missing": len(known) < len(values),
+        "offset": offset,
     }
+
+
+def to_codes(frame: pd.DataFrame, categorical: Mapping[str, list[str]]) -> list[np.ndarray]:
+    """For each column the number of the category in each row: (N,), 0 for gaps and unknown ones."""
+    return [find_names(frame[column], names) + 1 for column, names in categorical.items()]
+
+
+def used_formats(
+    formats: Mapping[str, str],
+    target: str,
+    columns: tuple[Mapping[str, Statistics], Mapping[str, list[str]], object],
+) -> Formats:
+    """How to read the columns that a model needs, in any file, and the target."""
+    used = {target, *columns[0], *columns[1]}
+    return {
+        name: how
+        for name, how in formats.items()
+        if name in used or not used.isdisjoint(part_names(name))
+    }
+
+
+def _note_gap_code(cells: pd.Series, column: str, report: DataReport) -> None:
+    """Say if the lowest or highest number looks like -999, which some write into gaps."""
+    low, high = cells.min(), cells.max()
+    for code in {low, high} & {*GAP_CODES, *(-code for code in GAP_CODES)} - {1.0}:
+        others = cells[cells != code]
+        count = len(cells) - len(others) - int(cells.isna().sum())
+        is_far = abs(code) > 10 * others.abs().max() or (code < 0 <= others.min() and code < -1)
+        if count > 1 and is_far:
+            report.note(
+                f"{column}: {code:g} in {count:,} of {len(cells):,} training rows looks like a "
+                "code for a gap. If it is one, empty these cells."
+            )
+
+
+def _report_left_out(
+    formats: Mapping[str, str], left_out: Mapping[str, str], report: DataReport
+) -> None:
+    for column in formats:
+        parts = part_names(column)
+        gone = [part for part in parts if part in left_out]
+        if column in left_out:
+            report.columns[column] = f"left out: {left_out[column]}"
+        elif len(gone) == len(parts):
+            report.columns[column] = "left out: the same date in all training rows"
+        elif gone:
+            kept = [part.rpartition(": ")[2] for part in parts if part not in left_out]
+            head = report.columns[column].partition(", as numbers")[0]
+            report.columns[column] = f"{head}, as numbers: {', '.join(kept)}"
+
+
+def bin_edges(values: np.ndarray, num_bins: int) -> list[float]:
+    """Edges of bins with equally many of the known values, in standard deviations from the mean.
+
+    There are fewer bins where there are few rows, or where many rows have the same value.
+    """
+    known = values[~np.isnan(values)].astype(np.float64)
+    num_bins = max(1, min(num_bins, len(known) // MIN_BIN_ROWS))
+    standard = (known - known.mean()) / (known.std() or 1.0)
+    edges = np.unique(np.quantile(standard, np.linspace(0, 1, num_bins + 1)).astype(np.float32))
+    return [float(edge) for edge in edges]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from ..engine.files import packaged_file
-from .tables import Table
+from .table_files import Table
 
 DIABETES = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6", "progression"]
 NUCLEUS = [

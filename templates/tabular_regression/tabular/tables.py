@@ -1,201 +1,212 @@
-"""Reading CSV files. Messages name the row as the user counts: the header is row 1."""
+"""Tables with typed columns: numbers, dates as numbers, and categories."""
 
-import csv
-import difflib
-import io
-import re
-import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
-from ..engine.files import read_text
-from ..engine.splits import order_classes
+from ..engine.files import shorten
+from .class_names import clean, join_spellings
+from .date_columns import find_dates, to_dates
+from .dates import PARTS, date_parts, name_format
+from .number_columns import MARK_NAMES, NumberColumn, TextColumn, read_like, read_numbers
+from .number_texts import CELL, GAP_WORDS
+from .table_files import Table
+from .table_splits import find_column
+
+TEXT = "text"
+Formats = dict[str, str]
+"""How each column is read: TEXT; the format of dates ("%Y-%m-%d"); of numbers the decimal mark, or
+nothing where it does not matter."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows of a file; the index of the frame is the number of the row in the file."""
+class ReadOptions:
+    """What the user says about the columns of a table."""
 
-    name: str
-    frame: pd.DataFrame
+    target: str
+    classify: bool
+    categorical: Collection[str] = ()
+    dropped: Collection[str] = ()
+    group: str | None = None
+    """Column of the groups, which is no feature."""
+    decimal: str = "auto"
+    date_order: str = "auto"
 
-    def take(self, positions: list[int]) -> "Table":
-        """Some of the rows."""
-        return Table(self.name, self.frame.iloc[positions])
-
-    def find(self, column: str, flag: str) -> str:
-        """``column``; a UserError lists the columns of the table if it is not one of them."""
-        names = list(self.frame.columns)
-        if column in names:
-            return column
-        lower = {name.lower(): name for name in names}
-        close = difflib.get_close_matches(column.lower(), lower, n=1)
-        hint = f"Did you mean {lower[close[0]]!r}? " if close else ""
-        listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
-        raise UserError(
-            f"{self.name} has no column {column!r}, which {flag} asks for. {hint}"
-            f"The columns in its first line are: {listed}."
-        )
-
-    def find_target(self, column: str | None) -> str:
-        """The column to predict; a UserError if there is no such column, or none was named."""
-        if column is None:
-            listed = ", ".join(self.frame.columns[:30])
-            raise UserError(
-                f"Which column of {self.name} is to be predicted? Type --target with one of: "
-                f"{listed}."
-            )
-        return self.find(column, "--target")
-
-    def is_numeric(self, column: str) -> bool:
-        """Whether the column holds numbers; up to a tenth of other texts are taken for mistakes."""
-        cells = self.frame[column]
-        if not pd.api.types.is_string_dtype(cells):
-            return True
-        numbers = pd.to_numeric(cells, errors="coerce")
-        return bool(numbers.notna().sum() >= 0.9 * cells.notna().sum())
-
-    def numbers(self, column: str, *, required: bool = False) -> np.ndarray:
-        """A column as float64, NaN where it is empty.
-
-        Raises:
-            UserError: a cell is not a number, infinite, or empty although ``required``.
-        """
-        if required:
-            self._refuse_empty(column)
-        cells = self.frame[column]
-        values = pd.to_numeric(cells, errors="coerce").astype("float64")
-        with np.errstate(over="ignore"):
-            infinite = np.isinf(values.astype("float32"))
-        for wrong, problem in (
-            (values.isna() & cells.notna(), "is not a number"),
-            (infinite, "is too large for a number in 32 bits"),
-        ):
-            if wrong.any():
-                row = wrong.idxmax()
-                raise UserError(
-                    f"{self.name}, row {row}, column {column!r}: {str(cells[row])!r} {problem} "
-                    f"(in {wrong.sum()} of {len(cells)} rows). Correct it, or empty the cell if "
-                    "the value is unknown, or remove the row."
-                )
-        return np.asarray(values)
-
-    def labels(self, column: str) -> list[str]:
-        """The class of each row; a UserError if a cell is empty."""
-        self._refuse_empty(column)
-        return list(self.frame[column].astype(str))
-
-    def classes(self, column: str) -> list[str]:
-        """Each class once, in order; a UserError if most rows have a class of their own."""
-        labels = self.labels(column)
-        classes = order_classes(labels)
-        if len(classes) > len(labels) / 2:
-            raise UserError(
-                f"{self.name} has {len(classes)} different values in the column {column!r} and "
-                f"{len(labels)} rows, so they cannot be classes. Type --target with another "
-                "column, or --objective regression to predict a number."
-            )
-        return classes
-
-    def _refuse_empty(self, column: str) -> None:
-        empty = self.frame[column].isna()
-        if empty.any():
-            place = f"{self.name}, row {empty.idxmax()}: the target {column!r} is empty"
-            count = f"in {empty.sum()} of {len(empty)} rows"
-            raise UserError(f"{place} ({count}). Fill it in or remove the row.")
+    def check(self, table: Table) -> None:
+        """Refuse columns that the table does not have."""
+        names = list(table.frame)
+        flags = {"--target": [self.target], "--drop-columns": self.dropped}
+        flags |= {"--categorical-columns": self.categorical}
+        flags |= {"--group-column": [self.group]} if self.group else {}
+        for flag, columns in flags.items():
+            for column in columns:
+                find_column(names, column, flag, table.name)
 
 
-def read_tables(path: Path, text_columns: Collection[str]) -> dict[str, Table]:
-    """The splits that a CSV file or a folder has, at least "train".
+def part_names(column: str) -> list[str]:
+    """The columns of numbers that stand in the place of a column of dates."""
+    return [f"{column}: {part}" for part in PARTS]
 
-    Columns in ``text_columns`` are not converted to numbers.
+
+def read_training_table(
+    table: Table, options: ReadOptions, report: DataReport
+) -> tuple[Table, Formats]:
+    """The rows that have a target, with typed columns; and how each column was read.
 
     Raises:
-        UserError: a file cannot be read or is not a table.
+        UserError: a decimal mark or the order in dates is not clear, or the target is no number.
     """
-    if not path.is_dir():
-        return {"train": read_csv(path, text_columns)}
-    files = {name: path / f"{name}.csv" for name in ("train", "val", "test")}
-    if not files["train"].is_file():
-        raise UserError(f"{path} has no train.csv. Type --data with a CSV file, or add it.")
-    train = read_csv(files["train"], text_columns)
-    dtypes = train.frame.dtypes
-    texts = [name for name in train.frame if pd.api.types.is_string_dtype(dtypes[name])]
-    others = (name for name in ("val", "test") if files[name].is_file())
-    return {"train": train} | {name: read_csv(files[name], texts) for name in others}
+    aside = {*options.dropped, options.group}
+    columns = [name for name in table.frame if name not in aside or name == options.target]
+    texts = {*options.categorical, *([options.target] if options.classify else [])}
+    free = [name for name in columns if name not in texts]
+    table = drop_units(table, free, report)
+    numbers = read_numbers(table, free, options.decimal, {})
+    candidates = [name for name in free if name != options.target]
+    dates = find_dates(table, candidates, numbers, options.date_order)
+    formats = dict.fromkeys(columns, TEXT)
+    formats |= {name: column.mark for name, column in numbers.items()} | dates
+    if not options.classify and formats[options.target] == TEXT:
+        raise UserError(
+            f"The column {options.target!r} of {table.name} holds texts, and a target must be "
+            "numbers. Type --objective classification if they are classes, or --target with "
+            "another column, or write the values as numbers."
+        )
+    numbers = {name: column for name, column in numbers.items() if name not in dates}
+    typed = _to_types(table, formats, numbers, options.target, report)
+    report.columns |= dict.fromkeys(options.dropped, "left out: --drop-columns")
+    report.columns |= {options.group: "left out: --group-column"} if options.group else {}
+    for name in columns:
+        how = numbers[name].how if name in numbers else ""
+        line = _describe(typed.frame, name, formats[name], how)
+        if name == options.target:
+            line = "target, " + line.replace(" categories;", " classes;")
+        report.columns[name] = line
+        cells = table.frame[name]
+        if formats[name] == TEXT and name in candidates and TextColumn(cells).looks_numeric:
+            report.note(_looks_numeric(cells, name))
+    return typed, formats
 
 
-def read_csv(path: Path, text_columns: Collection[str]) -> Table:
-    """A CSV file with commas, semicolons, tabs or bars between the cells.
-
-    Columns without a name, such as the row numbers that pandas writes, are left out, and so are
-    empty rows.
-    """
-    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
-    if not text.strip():
-        raise UserError(f"{path} is empty.")
-    first_line = text.partition("\n")[0]
-    separator = max(",;\t|", key=first_line.count)
-    names = _column_names(path, text, separator)
-    frame = _parse(path, text, separator, names, text_columns)
-    frame = frame.loc[:, [bool(name) for name in names]].dropna(how="all")
-    for name in frame:
-        if pd.api.types.is_string_dtype(frame[name]):
-            frame[name] = frame[name].str.strip()
-    if frame.empty:
-        raise UserError(f"{path} has no rows below its first line.")
-    return Table(path.name, frame)
-
-
-def _column_names(path: Path, text: str, separator: str) -> list[str]:
-    first_row = next(csv.reader(io.StringIO(text), delimiter=separator), [])
-    names = [name.strip() for name in first_row]
-    twice = {name for name in names if name and names.count(name) > 1}
-    if twice:
-        raise UserError(f"{path} has two columns {min(twice)!r}. Rename or remove one of them.")
-    if not any(names):
-        raise UserError(f"{path} has no names of columns in its first line. Write them there.")
-    return names
+def read_other_table(
+    table: Table, formats: Formats, options: ReadOptions, report: DataReport
+) -> Table:
+    """A table of another file, with typed columns as in the training file."""
+    missing = [name for name in formats if name not in table.frame]
+    if missing:
+        raise UserError(
+            f"{table.name} has not the columns of the training file; missing: "
+            f"{some(missing, len(formats), 'column')}. Add them, or leave them out everywhere with "
+            "--drop-columns."
+        )
+    names = [name for name, how in formats.items() if how in ("", ".", ",")]
+    table = drop_units(table, names, report)
+    marks = {name: formats[name] for name in names}
+    numbers = read_like(table, names, options.decimal, marks)
+    others = [name for name, how in numbers.items() if {how.mark, marks[name]} == {".", ","}]
+    if others:
+        found = some(others, len(numbers), "column", example="column")
+        mark = MARK_NAMES[numbers[others[0]].mark]
+        report.note(f"{table.name}: {found}, have a decimal {mark}, unlike the training file.")
+    return _to_types(table, formats, numbers, options.target, report)
 
 
-def _parse(
-    path: Path, text: str, separator: str, names: list[str], text_columns: Collection[str]
-) -> pd.DataFrame:
-    decimal_comma = separator == ";" and re.search(r"[;\n]-?\d+,\d+[;\n]", text[:100_000])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            frame = pd.read_csv(
-                io.StringIO(text),
-                sep=separator,
-                decimal="," if decimal_comma else ".",
-                header=0,
-                names=range(len(names)),
-                index_col=False,
-                dtype={number: str for number, name in enumerate(names) if name in text_columns},
-                na_values=["?"],
-                skipinitialspace=True,
-                skip_blank_lines=False,  # they count as rows
-                low_memory=False,
-            )
-        except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-            raise UserError(f"{path} {_explain(str(error), len(names))}") from None
-    return frame.set_axis(names, axis=1).set_axis(range(2, len(frame) + 2), axis=0)
+def drop_units(table: Table, columns: Iterable[str], report: DataReport) -> Table:
+    """The table without a first row of units: words where all other cells are numbers."""
+    head = table.frame.iloc[:200]
+    words = dict[str, str]()
+    for name in columns:
+        cells = head[name]
+        first = cells.iloc[0]
+        if pd.isna(first) or len(cells) < 3:
+            continue
+        if not isinstance(first, str):
+            return table
+        rest = TextColumn(cells.iloc[1:])
+        if rest.marks and first.strip().lower() not in GAP_WORDS:
+            if any(letter.isdigit() for letter in first) or CELL.fullmatch(first.strip()):
+                return table
+            words[name] = first
+    if not words:
+        return table
+    report.note(
+        f"{table.name}: {table.unit} {table.frame.index[0]} is left out, because it has words "
+        f"(units?) where numbers are below: {', '.join(words.values())}."
+    )
+    return Table(table.name, table.frame.iloc[1:], table.unit)
 
 
-def _explain(message: str, num_columns: int) -> str:
-    """What pandas says, in the words of someone who looks at the file."""
-    quote = re.search(r"EOF inside string starting at row (\d+)", message)
-    if quote:
-        return f"has a quotation mark in row {int(quote[1]) + 1} that is never closed. Close it."
-    cells = re.search(r"Expected \d+ fields in line (\d+), saw (\d+)", message)
-    row, count = (cells[1], cells[2]) if cells else ("2", "more")
+def _to_types(
+    table: Table,
+    formats: Formats,
+    numbers: Mapping[str, NumberColumn],
+    target: str,
+    report: DataReport,
+) -> Table:
+    """The rows with a target; numbers are float64, dates are numbers in several columns."""
+    frame, columns = table.frame, dict[str, object]()
+    for name, how in formats.items():
+        if name in numbers:
+            columns[name] = numbers[name].values
+            _judge_wrong_cells(table, name, numbers[name], name == target, report)
+        elif how == TEXT:
+            columns[name] = join_spellings(clean(frame[name]), name, report)
+        else:
+            dates = to_dates(table, name, how, report)
+            columns |= dict(zip(part_names(name), date_parts(dates).values(), strict=True))
+    typed = pd.DataFrame(columns, index=frame.index)
+    known = typed[target].notna()
+    if not known.any():
+        raise UserError(f"{table.name}: the target {target!r} is empty in all rows.")
+    if not known.all():
+        report.note(
+            f"{table.name}: the target {target!r} is empty in {table.some(~known)}. Rows without a "
+            "target are left out."
+        )
+    return Table(table.name, typed[known], table.unit)
+
+
+def _judge_wrong_cells(
+    table: Table, name: str, column: NumberColumn, is_target: bool, report: DataReport
+) -> None:
+    """Cells that are no numbers: gaps in a feature, with a note; an error in the target."""
+    if not column.is_wrong.any():
+        return
+    rows = table.some(column.is_wrong)
+    if is_target:
+        raise UserError(
+            f"{table.name}: the target {name!r} is no number ({column.examples}) in {rows}. Correct "
+            "it, or empty the cells: rows without a target are left out."
+        )
+    report.note(
+        f"{table.name}: {name!r} is no number ({column.examples}) in {rows}. These cells are read "
+        "as gaps."
+    )
+
+
+def _describe(frame: pd.DataFrame, name: str, form: str, how: str) -> str:
+    """How a column was read, with examples and gaps."""
+    if name not in frame:
+        parts = ", ".join(PARTS)
+        return f"dates ({name_format(form)}), as numbers: {parts}"
+    cells = frame[name]
+    known = cells.dropna()
+    if form == TEXT:
+        shown = [shorten(str(cell), 30) for cell in known.unique()[:3]]
+        kind = f"{known.nunique():,} categories"
+    else:
+        shown = [f"{value:.10g}" for value in known.iloc[:3]]
+        kind = f"number, {how}" if how else "number"
+    gaps = len(cells) - len(known)
+    return f"{kind}; e.g. {', '.join(shown)}" + (f"; {gaps:,} gaps" if gaps else "")
+
+
+def _looks_numeric(cells: pd.Series, name: str) -> str:
+    shown = ", ".join(map(repr, cells.dropna().astype(str).unique()[:4]))
     return (
-        f"has {count} cells in row {row}, but {num_columns} names of columns in row 1. "
-        'Put "quotation marks" around cells that contain the separator, or add the missing name.'
+        f"{name} looks like numbers, but is read as names ({shown}). If it has numbers, write them "
+        "in one way, or type --decimal with their decimal mark."
     )

@@ -1,125 +1,96 @@
-"""Reading CSV files and JSON lines. Messages name the row as the user counts: the header is 1."""
+"""Texts and their classes in tables."""
 
-import io
-import json
-import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 
+from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
-from ..engine.files import read_text
+from ..engine.files import shorten
+from ..engine.splits import order_classes
+from .class_names import clean, find_names, join_spellings
+from .table_files import Table
+from .table_splits import find_column, groups_of, note_common_groups
+from .texts import Texts
 
-FLAGS = ("--text-column", "--label-column")
 
-
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Columns "text" and "label" without surrounding spaces; the index says where each row is from.
+def to_texts(
+    tables: Mapping[str, Table], text: str, label: str, group: str | None, report: DataReport
+) -> tuple[dict[str, Texts], list[str]]:
+    """The texts of each split; the labels in the training table are the classes.
 
     Args:
-        path: a CSV file, or JSON lines.
-        columns: the names of the two columns in the file.
-
-    Raises:
-        UserError: the file cannot be read, has no such columns, or a cell is empty.
+        tables: the table of each split.
+        text: the column of the texts.
+        label: the column of their classes.
+        group: the column of their groups, if there is one.
+        report: gets what was left out.
     """
-    is_csv = path.suffix.lower() == ".csv"
-    frame = _read_csv(path, columns) if is_csv else _read_json_lines(path, columns)
-    if frame.empty:
-        raise UserError(f"{path} has no texts in it. Add some.")
-    unit = "row" if is_csv else "line"
-    frame.index = [f"{unit} {number} of {path.name}" for number in frame.index]
-    for name, column in zip(frame, columns, strict=True):
-        frame[name] = frame[name].str.strip()
-        empty = frame[name] == ""
-        if empty.any():
-            place, count = empty.idxmax(), f"in {empty.sum()} of {len(empty)} {unit}s"
-            raise UserError(f"{place}: {column!r} is empty ({count}). Fill it in or remove it.")
-    return frame
-
-
-def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A CSV file with commas, semicolons, tabs or bars between the cells."""
-    text = read_text(path)
-    if not text.strip():
-        return pd.DataFrame()
-    first_line = text.partition("\n")[0]
-    separator = max(",;\t|", key=first_line.count)
-    try:
-        frame = pd.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            header=None,
-            dtype=str,
-            keep_default_na=False,
-            skip_blank_lines=False,  # they count as rows
+    _check_columns(tables, text, label, group)
+    _report_columns(tables["train"].frame, text, label, report)
+    if group is not None:
+        note_common_groups(tables, group, report)
+        report.columns[group] = "left out: --group-column"
+    known = {split: _known(table, text, label, report) for split, table in tables.items()}
+    train = known["train"]
+    names = join_spellings(train.frame[label], label, report)
+    classes = order_classes(map(str, names.unique()))
+    if len(classes) < 2:
+        raise UserError(
+            f"All texts of {train.name} have the label {', '.join(classes)!r}. At least two "
+            "classes are needed."
         )
-    except pd.errors.ParserError as error:
-        raise UserError(f"{path} {_explain(str(error))}") from None
-    frame.index += 1
-    names = frame.loc[1].str.strip().tolist()
-    rows = frame[1:]
-    rows = rows[(rows != "").any(axis=1)]
-    wanted = [_position(names, *pair, path.name) for pair in zip(columns, FLAGS, strict=True)]
-    return rows[wanted].set_axis(["text", "label"], axis=1)
+    splits = {split: _number(table, text, label, classes) for split, table in known.items()}
+    if group is not None:
+        splits["train"] = replace(splits["train"], groups=groups_of(train.frame[group]))
+    return splits, classes
 
 
-def _position(names: list[str], column: str, flag: str, place: str) -> int:
-    if column not in names:
-        _refuse(place, names, column, flag)
-    if names.count(column) > 1:
-        raise UserError(f"{place} has two columns {column!r}. Rename or remove one of them.")
-    return names.index(column)
+def _check_columns(tables: Mapping[str, Table], text: str, label: str, group: str | None) -> None:
+    for split, table in tables.items():
+        flags = {"--text-column": text, "--label-column": label}
+        flags |= {"--group-column": group} if group is not None and split == "train" else {}
+        for flag, column in flags.items():
+            find_column(list(table.frame), column, flag, table.name)
 
 
-def _refuse(place: str, names: list[str], column: str, flag: str) -> NoReturn:
-    listed = ", ".join(names[:30]) or "none"
-    raise UserError(f"{place} has no {column!r}. Type {flag} with one of: {listed}.")
+def _report_columns(frame: pd.DataFrame, text: str, label: str, report: DataReport) -> None:
+    report.columns |= {str(name): "left out: neither text nor label" for name in frame}
+    for column, role in ((text, "the texts"), (label, "the classes")):
+        shown = [shorten(str(cell), 30) for cell in frame[column].dropna().unique()[:2]]
+        report.columns[column] = f"{role}; e.g. {', '.join(shown)}"
 
 
-def _explain(message: str) -> str:
-    """What pandas says, in the words of someone who looks at the file."""
-    cells = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message)
-    if cells:
-        return (
-            f"has {cells[3]} cells in row {cells[2]}, but {cells[1]} names of columns in row 1. "
-            'Put "quotation marks" around texts that contain the separator.'
-        )
-    quote = re.search(r"EOF inside string starting at row (\d+)", message)
-    if quote:
-        return f"has a quotation mark in row {int(quote[1]) + 1} that is never closed. Close it."
-    return f"is not CSV: {message}."
-
-
-def _read_json_lines(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A file with one JSON object per line; blank lines are left out."""
-    rows = {
-        number: _read_object(path, number, line, columns)
-        for number, line in enumerate(read_text(path).split("\n"), start=1)
-        if line.strip()
+def _known(table: Table, text: str, label: str, report: DataReport) -> Table:
+    """The rows with a text and a label, without spaces around them; says how many have not."""
+    cells = {
+        text: table.frame[text].str.strip().replace("", None),
+        label: clean(table.frame[label]),
     }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["text", "label"], dtype=str)
+    frame = table.frame.assign(**cells)
+    for column, role in ((text, "text"), (label, "label")):
+        missing = frame[column].isna()
+        if missing.any():
+            found = table.some(missing)
+            report.note(
+                f"{table.name}: the {role} {column!r} is empty in {found}. These rows are left out."
+            )
+    frame = frame[frame[text].notna() & frame[label].notna()]
+    if frame.empty:
+        raise UserError(f"{table.name} has no row with both {text!r} and {label!r}. Add some.")
+    return Table(table.name, frame, table.unit)
 
 
-def _read_object(path: Path, number: int, line: str, columns: Sequence[str]) -> list[str]:
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON in line {number}: {error}.") from None
-    if not isinstance(value, dict):
-        example = '{"text": "...", "label": "..."}'
-        raise UserError(f"Line {number} of {path} is no JSON object, such as {example}.")
-    place = f"line {number} of {path.name}"
-    for column, flag in zip(columns, FLAGS, strict=True):
-        if column not in value:
-            _refuse(place, list(value), column, flag)
-    return [_to_text(value[column], f"{place}: {column!r}") for column in columns]
-
-
-def _to_text(value: Any, place: str) -> str:
-    """A number or bool as JSON writes it; null is an empty text."""
-    if isinstance(value, list | dict):
-        raise UserError(f"{place} is a list or an object. Write it as a text.")
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+def _number(table: Table, text: str, label: str, classes: list[str]) -> Texts:
+    labels = table.frame[label]
+    numbers = find_names(labels, classes)
+    unknown = numbers < 0
+    if unknown.any():
+        names = [repr(name) for name in labels[unknown].unique()]
+        raise UserError(
+            f"{table.name}: no training text has the label in {table.some(unknown)}; unknown are "
+            f"{some(names, labels.nunique(), 'label')}. Add training texts, or correct the labels."
+        )
+    places = [f"{table.unit} {number} of {table.name}" for number in table.frame.index]
+    return Texts(table.frame[text].tolist(), numbers.tolist(), places)

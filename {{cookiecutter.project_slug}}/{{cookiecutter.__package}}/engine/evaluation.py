@@ -58,5 +58,6 @@ def _in_order(kept: list[dict[str, Tensor]], dist: Distributed) -> Predictions:
 def to_numpy(outputs: list[Tensor]) -> np.ndarray:
     """The tensors one after the other, as an array on the CPU."""
     joined = torch.cat(outputs)
-    array: np.ndarray = (joined.float() if joined.is_floating_point() else joined).cpu().numpy()
+    is_half = joined.dtype in (torch.bfloat16, torch.float16)  # NumPy does not have the first
+    array: np.ndarray = (joined.float() if is_half else joined).cpu().numpy()
     return array

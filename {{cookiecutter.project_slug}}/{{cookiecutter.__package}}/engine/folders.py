@@ -111,10 +111,10 @@ def _split_train(
 
 def _find_class_folders(root: Path, noun: str, report: DataReport) -> ClassFolders:
     """The class folders of each split, at least of "train"; says what else there is."""
-    folders = list_folders(root)
+    folders = _unpack(list_folders(root), report)
     named = find_splits(folders)
     others = [folder for folder in folders if folder not in named.values()]
-    inner = {split: list_folders(folder) for split, folder in named.items()}
+    inner = {split: _unpack(list_folders(folder), report) for split, folder in named.items()}
     if "train" in named:
         if not inner["train"]:
             raise UserError(_explain_train(named["train"], others, noun))
@@ -136,6 +136,19 @@ def _find_class_folders(root: Path, noun: str, report: DataReport) -> ClassFolde
         )
     inner.pop("unlabeled", None)
     return _without_splits({split: found for split, found in inner.items() if found}, root, report)
+
+
+def _unpack(folders: list[Path], report: DataReport) -> list[Path]:
+    """The folders inside the only one, if that is named like a split or has one named so.
+
+    Archives are often packed so: train/train/cat, archive/train/cat.
+    """
+    if len(folders) == 1:
+        inner = list_folders(folders[0])
+        if len(inner) > 1 and any(split_of(f.name) for f in (folders[0], *inner)):
+            report.note(f"The data is read from {folders[0]}, the only folder there.")
+            return inner
+    return folders
 
 
 def _explain_train(train: Path, others: list[Path], noun: str) -> str:

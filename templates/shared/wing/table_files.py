@@ -1,0 +1,231 @@
+"""Reading a table from a file of any kind: text, JSON, Parquet or Excel."""
+
+import importlib.util
+import io
+import json
+import zipfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..engine.data_report import DataReport, some
+from ..engine.errors import UserError
+from .delimited import read_delimited
+from .encodings import decode, note_encoding, read_bytes
+from .layout import Layout, check_names
+
+DELIMITED = (".csv", ".tsv", ".tab", ".txt")
+LINES = (".jsonl", ".ndjson")
+SUFFIXES = (*DELIMITED, ".json", *LINES, ".parquet", ".xlsx")
+PACKAGES = {".parquet": ("Parquet", "pyarrow", "parquet"), ".xlsx": ("Excel", "openpyxl", "excel")}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a file.
+
+    The index of the frame has the numbers of the rows in the file. A column has numbers, dates, or
+    texts as they are written; NaN where a cell is empty.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    unit: str = "row"
+    """What a row is called in this kind of file."""
+
+    def take(self, positions: list[int]) -> "Table":
+        """Some of the rows."""
+        return Table(self.name, self.frame.iloc[positions], self.unit)
+
+    def place(self, position: int) -> str:
+        """The number of a row, and the file."""
+        return f"{self.unit} {self.frame.index[position]} of {self.name}"
+
+    def numbers(self, column: str) -> np.ndarray:
+        """A column of numbers, (N,) float64."""
+        return np.asarray(self.frame[column], dtype=np.float64)
+
+    def some(self, is_meant: Any) -> str:
+        """Those rows with their count and the first few numbers; ``is_meant`` is (N,) bool."""
+        rows = self.frame.index[np.asarray(is_meant)].tolist()
+        return some(rows, len(self.frame), self.unit)
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that tells the kind of a file: .csv of a.csv and of a.csv.gz."""
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+def read_table(path: Path, report: DataReport, text_columns: Collection[str] = ()) -> Table:
+    """The table in a file. Columns in ``text_columns`` are texts, even if all cells are numbers.
+
+    Raises:
+        UserError: it cannot be read, is damaged, or is not a table.
+    """
+    suffix = suffix_of(path)
+    if suffix not in SUFFIXES:
+        raise UserError(
+            f"{path} is not a table that can be read. Type --data with a file of one of these "
+            f"kinds: {', '.join(SUFFIXES)} (also .gz)."
+        )
+    content, unit = read_bytes(path), "row"
+    if suffix in PACKAGES:
+        frame = _read_binary(path, content, suffix, report)
+    else:
+        text, encoding = decode(content, path)
+        if encoding:
+            note_encoding(report, [path.name], 1, encoding, text)
+        if suffix in DELIMITED:
+            frame = read_delimited(path, text, report, text_columns)
+        else:
+            unit = "line" if suffix in LINES else "record"
+            frame = _read_lines(path, text) if suffix in LINES else _read_json(path, text)
+    if frame.empty:
+        raise UserError(f"{path} has no rows in it.")
+    columns = {name: _to_plain(frame[name], name in text_columns, unit) for name in frame}
+    return Table(path.name, pd.DataFrame(columns), unit)
+
+
+def _read_binary(path: Path, content: bytes, suffix: str, report: DataReport) -> pd.DataFrame:
+    """Parquet or Excel, through a package that the project has as an extra."""
+    kind, package, extra = PACKAGES[suffix]
+    read = _read_parquet if suffix == ".parquet" else _read_excel
+    damaged = f"{path} is damaged, or no {kind} file. Save it again, or as .csv."
+    if not (_is_parquet(content) if suffix == ".parquet" else _is_excel(content)):
+        raise UserError(damaged)
+    if importlib.util.find_spec(package) is None:
+        raise UserError(
+            f"To read {path}, the package {package} is needed. Type `uv sync --extra {extra}`, or "
+            f'`python -m pip install -e ".[{extra}]"`; or save the table as .csv.'
+        )
+    try:
+        return read(path, content, report)
+    except UserError:
+        raise
+    except Exception as error:  # of many kinds, as the file may be damaged in any place
+        raise UserError(damaged) from error
+
+
+def _is_parquet(content: bytes) -> bool:
+    return len(content) > 12 and content[:4] == content[-4:] == b"PAR1"
+
+
+def _is_excel(content: bytes) -> bool:
+    file = io.BytesIO(content)
+    if not zipfile.is_zipfile(file):
+        return False
+    names = zipfile.ZipFile(file).namelist()
+    return any(name.startswith("xl/worksheets/") for name in names)
+
+
+def _read_parquet(path: Path, content: bytes, report: DataReport) -> pd.DataFrame:
+    frame = pd.read_parquet(io.BytesIO(content), engine="pyarrow")
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    frame.index = pd.RangeIndex(1, len(frame) + 1)
+    return frame.set_axis([str(name).strip() for name in frame], axis=1)
+
+
+def _read_excel(path: Path, content: bytes, report: DataReport) -> pd.DataFrame:
+    """The first sheet. Its names stand in the first row that has several cells."""
+    with pd.ExcelFile(io.BytesIO(content), engine="openpyxl") as book:
+        sheets = [str(name) for name in book.sheet_names]
+        cells = book.parse(
+            book.sheet_names[0], header=None, dtype=object, keep_default_na=False, na_values=[""]
+        )
+    if len(sheets) > 1:
+        report.note(f"{path.name}: only the first sheet is read; left aside: {sheets[1:]}.")
+    cells.index = pd.RangeIndex(1, len(cells) + 1)
+    filled = cells.notna().sum(axis=1)
+    header = int((filled > filled.max() / 2).idxmax()) if len(cells) else 0
+    if header > 1:
+        report.note(f"{path.name}: what stands above row {header} is left out.")
+    rows = cells.loc[header + 1 :].dropna(how="all")
+    names = ["" if pd.isna(name) else str(name).strip() for name in cells.loc[header]]
+    check_names(path, Layout("", names, 0, rows.head(200).astype(str).to_numpy().tolist()))
+    return rows.set_axis(names, axis=1).loc[:, [bool(name) for name in names]]
+
+
+def _read_json(path: Path, text: str) -> pd.DataFrame:
+    """A list of objects, or an object of columns."""
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}.") from None
+    if isinstance(content, dict):
+        lists = [v for v in content.values() if isinstance(v, list) and v and _is_object(v[0])]
+        content = lists[0] if len(lists) == 1 else content
+    if isinstance(content, list) and all(map(_is_object, content)):
+        return pd.DataFrame(content, index=range(1, len(content) + 1))
+    if isinstance(content, dict) and {"columns", "data"} <= content.keys():
+        content = dict(zip(content["columns"], zip(*content["data"], strict=True), strict=True))
+    if not isinstance(content, dict) or not all(map(_is_column, content.values())):
+        example = '[{"a": 1, "b": "x"}, ...]'
+        raise UserError(f"{path} is no table. Write it as a list of rows: {example}.")
+    frame = pd.DataFrame({name: pd.Series(column) for name, column in content.items()})
+    return frame.set_axis(range(1, len(frame) + 1), axis=0)
+
+
+def _read_lines(path: Path, text: str) -> pd.DataFrame:
+    """JSON lines: an object in each line; the index is the number of the line."""
+    rows: dict[int, dict[str, Any]] = {}
+    wrong: list[int] = []
+    lines = text.replace("\r\n", "\n").split("\n")
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                rows[number] = dict(json.loads(line).items())
+            except (ValueError, AttributeError):
+                wrong.append(number)
+    if wrong:
+        example = '{"text": "...", "label": "..."}'
+        raise UserError(
+            f"{path} is not JSON lines: no object such as {example} is in "
+            f"{some(wrong, len(lines), 'line')}."
+        )
+    return pd.DataFrame(list(rows.values()), index=list(rows))
+
+
+def _is_column(value: Any) -> bool:
+    return isinstance(value, list | dict | tuple)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _to_plain(cells: pd.Series, as_text: bool, unit: str) -> pd.Series:
+    """Cells as float64 or int64, datetime64, or texts."""
+    kind = pd.api.types.infer_dtype(cells, skipna=True)
+    if kind == "categorical":
+        return _to_plain(cells.astype(object), as_text, unit)
+    if kind == "timedelta64":
+        cells, kind = cells.dt.total_seconds(), "floating"
+    if kind in ("datetime", "datetime64", "date") and not as_text:
+        return pd.to_datetime(cells, utc=True).dt.tz_localize(None)
+    if kind in ("integer", "floating", "mixed-integer-float", "decimal") and not as_text:
+        is_plain = cells.dtype in (np.int64, np.float64)
+        return cells if is_plain else cells.astype("float64")
+    if kind in ("string", "empty"):
+        return cells.astype("str").replace("", np.nan)
+    nested = cells.map(lambda cell: isinstance(cell, list | dict))
+    if as_text and nested.any():
+        found = some(cells.index[nested].tolist(), len(cells), unit)
+        raise UserError(f"{cells.name!r} is a list or an object in {found}. Write it as a text.")
+    return cells.map(_cell_text, na_action="ignore").astype("str")
+
+
+def _cell_text(value: Any) -> str:
+    """A cell that is no text as one: 3 for 3.0."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
