@@ -149,7 +149,7 @@ def make_inputs(
     images = open_images(files, decoded_side(hparams, info.image_size), info.pixel_range)
     to_gray = [v2.Grayscale()] if info.channels == 1 else []
     transform = v2.Compose([*to_gray, resize(info.image_size, original)])
-    return [lambda: ImageDataset(images, transform)]
+    return [lambda failures: ImageDataset(images, transform)]
 
 
 def augmentation_kind(hparams: Hyperparameters) -> str:

@@ -112,7 +112,7 @@ def make_inputs(
 ) -> list[OpenInputs]:
     """The user's own images as a data set with empty masks, for predict."""
     images = open_images(files, DECODED_SCALE * info.image_size, info.pixel_range)
-    return [lambda: SegmentationDataset(images, resize(info.image_size))]
+    return [lambda failures: SegmentationDataset(images, resize(info.image_size))]
 
 
 def digit_scenes(hparams: Hyperparameters) -> tuple[dict[str, MaskedImages], list[str]]:

@@ -1,8 +1,9 @@
 """Step 2, load data: the table, its splits, the data set, and the loaders."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch.utils.data import Dataset
 
 from .engine.data import BatchDataset, BatchIndex, Data
 from .engine.data_report import DataReport
+from .engine.inputs import OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
@@ -27,7 +29,7 @@ from .tabular.inspection import describe_tables, note_duplicates
 from .tabular.splits import class_numbers, find_classes, split_table
 from .tabular.table_files import Table
 from .tabular.table_splits import read_splits
-from .tabular.tables import ReadOptions, read_other_table, read_training_table
+from .tabular.tables import ReadOptions, read_inputs, read_other_table, read_training_table
 from .utils import parse_names
 
 Batch = tuple[tuple[Tensor, Tensor], Tensor]
@@ -97,7 +99,12 @@ class TableDataset(Dataset[Batch]):
 
 
 def make_target(table: Table, info: DataInfo) -> Tensor:
-    """The column to predict: numbers (N,) float32, or numbers of classes (N,) int64."""
+    """The column to predict: numbers (N,) float32, or numbers of classes (N,) int64.
+
+    All zero for a table without it, as predict has them.
+    """
+    if info.target not in table.frame:
+        return torch.zeros(len(table.frame), dtype=torch.int64 if info.classes else torch.float32)
     if info.classes:
         return torch.tensor(class_numbers(table, info.target, info.classes), dtype=torch.int64)
     numbers = table.numbers(info.target) - info.target_offset
@@ -167,6 +174,24 @@ def make_data(hparams: Hyperparameters) -> Data:
     describe_tables(tables, info.target, info.categorical, info.classes, report)
     inspect = partial(note_duplicates, tables, info.target, report)
     return Data(train, val, test, info, in_memory=True, report=report, inspect=inspect)
+
+
+def make_inputs(
+    files: Sequence[Path], hparams: Hyperparameters, info: DataInfo
+) -> list[OpenInputs]:
+    """The user's own tables as data sets without targets, for predict."""
+    options = ReadOptions(
+        target=info.target,
+        classify=bool(info.classes),
+        categorical=parse_names(hparams.categorical_columns),
+        decimal=hparams.decimal,
+        date_order=hparams.date_order,
+    )
+
+    def open_table(file: Path, failures: list[str]) -> TableDataset:
+        return TableDataset(read_inputs(file, info.formats, options), info)
+
+    return [partial(open_table, file) for file in files]
 
 
 def make_train_loader(data: Data, hparams: Hyperparameters, run: Run) -> TrainLoader:

@@ -1,7 +1,8 @@
 """Step 6, visualize results: residuals of numbers, confusion of classes, and the worst rows."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from .engine.data import Data
 from .engine.files import shorten
+from .engine.inputs import PredictOptions
+from .loaders import DataInfo
+from .report.best_classes import best_classes
 from .report.confusion import count_pairs, draw_classes, draw_confusion
 from .report.mistakes import confident_mistakes, draw_no_mistakes
 from .report.tables import draw_table
@@ -28,6 +32,21 @@ def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Figures:
         yield from draw_classification(predictions, data)
     elif predictions:
         yield from draw_regression(predictions, data)
+
+
+def make_rows(
+    outputs: Mapping[str, np.ndarray],
+    places: Sequence[str],
+    info: DataInfo,
+    options: PredictOptions,
+) -> Iterator[dict[str, Any]]:
+    """The rows of the table that predict writes; ``places`` are the files with the row in them."""
+    if info.classes:
+        found = best_classes(outputs["logits"], info.classes, options.top)
+    else:
+        found = [{info.target: number} for number in outputs["prediction"].tolist()]
+    for place, row in zip(places, found, strict=True):
+        yield {"row": place} | row
 
 
 def draw_regression(predictions: Mapping[str, np.ndarray], data: Data) -> Figures:

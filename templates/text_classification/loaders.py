@@ -1,7 +1,9 @@
 """Step 2, load data: texts as numbers of their tokens, the data set, and the loaders."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,12 +12,13 @@ from torch.utils.data import Dataset
 
 from .engine.data import BatchDataset, BatchIndex, Data
 from .engine.data_report import DataReport
+from .engine.inputs import OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
 from .text.inspection import note_duplicates
 from .text.names import read_names
-from .text.texts import Texts, read_texts, split_texts
+from .text.texts import Texts, group_inputs, read_inputs, read_texts, split_texts
 from .text.vocabulary import PADDING, UNKNOWN, build_vocabulary, to_numbers, tokenize
 
 NOTEWORTHY = 0.01  # share of unknown tokens
@@ -129,6 +132,23 @@ def make_data(hparams: Hyperparameters) -> Data:
         report=report,
         inspect=lambda: note_duplicates(sources, report),
     )
+
+
+def make_inputs(
+    files: Sequence[Path], hparams: Hyperparameters, info: DataInfo
+) -> list[OpenInputs]:
+    """The user's own texts as data sets without classes, for predict."""
+
+    def open_texts(paths: Sequence[Path], failures: list[str]) -> TextDataset:
+        source = read_inputs(paths, hparams.text_column, failures)
+        tokens = [
+            tokenize(text, hparams.tokens, lowercase=hparams.lowercase)[: hparams.max_length]
+            for text in source.texts
+        ]
+        # Nothing is one unknown token, as the networks need one.
+        return TextDataset(source, [text or [""] for text in tokens], info.vocabulary)
+
+    return [partial(open_texts, paths) for paths in group_inputs(files)]
 
 
 def describe_losses(info: DataInfo, num_texts: int, hparams: Hyperparameters) -> Iterator[str]:

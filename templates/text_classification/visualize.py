@@ -1,6 +1,6 @@
 """Step 6, visualize results: confusion, quality of each class, mistakes, lengths, and samples."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 
 from .engine.data import Data
 from .engine.files import shorten
+from .engine.inputs import PredictOptions
+from .loaders import DataInfo
+from .report.best_classes import best_classes
 from .report.confusion import count_pairs, draw_classes, draw_confusion
 from .report.mistakes import confident_mistakes, draw_no_mistakes
 from .report.tables import draw_table
@@ -39,6 +42,18 @@ def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[st
         caption += f"{info.unknown_share:.2%} are unknown; {info.num_cut:,} texts are cut."
         yield "lengths", draw_lengths(predictions["length"], predicted == target), caption
     yield "samples", draw_samples(train, names), "Training texts from all over the set."
+
+
+def make_rows(
+    outputs: Mapping[str, np.ndarray],
+    places: Sequence[str],
+    info: DataInfo,
+    options: PredictOptions,
+) -> Iterator[dict[str, Any]]:
+    """The rows of the table that predict writes; ``places`` are the files, or rows in them."""
+    found = best_classes(outputs["logits"], info.classes, options.top)
+    for place, row in zip(places, found, strict=True):
+        yield {"text": place} | row
 
 
 def draw_mistakes(

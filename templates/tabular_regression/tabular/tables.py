@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from .date_columns import find_dates, to_dates
 from .dates import PARTS, date_parts, name_format
 from .number_columns import MARK_NAMES, NumberColumn, TextColumn, read_like, read_numbers
 from .number_texts import CELL, GAP_WORDS
-from .table_files import Table
+from .table_files import Table, read_table
 from .table_splits import find_column
 
 TEXT = "text"
@@ -114,6 +115,14 @@ def read_other_table(
     return _to_types(table, formats, numbers, options.target, report)
 
 
+def read_inputs(path: Path, formats: Formats, options: ReadOptions) -> Table:
+    """A file to predict for, with typed columns as in the training file; it needs no target."""
+    report = DataReport()
+    inputs = {name: how for name, how in formats.items() if name != options.target}
+    table = read_table(path, report, options.categorical)
+    return read_other_table(table, inputs, options, report)
+
+
 def drop_units(table: Table, columns: Iterable[str], report: DataReport) -> Table:
     """The table without a first row of units: words where all other cells are numbers."""
     head = table.frame.iloc[:200]
@@ -158,6 +167,8 @@ def _to_types(
             dates = to_dates(table, name, how, report)
             columns |= dict(zip(part_names(name), date_parts(dates).values(), strict=True))
     typed = pd.DataFrame(columns, index=frame.index)
+    if target not in typed:
+        return Table(table.name, typed, table.unit)
     known = typed[target].notna()
     if not known.any():
         raise UserError(f"{table.name}: the target {target!r} is empty in all rows.")

@@ -89,3 +89,40 @@ def read_text_folders(
     if guessed:
         note_encoding(report, list(guessed), total, "Windows-1252", " ".join(guessed.values()))
     return found, classes
+
+
+def group_inputs(files: Sequence[Path], size: int = 1000) -> list[list[Path]]:
+    """Files to read at once: some .txt files, each of which is a text, or one table."""
+    texts = [path for path in files if path.suffix.lower() == ".txt"]
+    tables = [[path] for path in files if path.suffix.lower() != ".txt"]
+    return [texts[start : start + size] for start in range(0, len(texts), size)] + tables
+
+
+def read_inputs(paths: Sequence[Path], column: str, failures: list[str]) -> Texts:
+    """The texts to predict for, in .txt files or in a column of one table; their labels are 0.
+
+    Why a .txt file could not be read is added to ``failures``.
+    """
+    if paths[0].suffix.lower() == ".txt":
+        texts = _read_text_files(paths, failures)
+        return Texts(list(texts.values()), [0] * len(texts), list(map(str, texts)))
+    from .table_files import read_table
+    from .table_splits import find_column
+
+    table = read_table(paths[0], DataReport(), [column])
+    find_column(list(table.frame), column, "--text-column in training", table.name)
+    cells = table.frame[column].fillna("").astype(str).str.strip()
+    places = [table.place(number) for number in range(len(cells))]
+    return Texts(cells.tolist(), [0] * len(cells), places)
+
+
+def _read_text_files(paths: Sequence[Path], failures: list[str]) -> dict[Path, str]:
+    from .encodings import decode, read_bytes
+
+    texts: dict[Path, str] = {}
+    for path in paths:
+        try:
+            texts[path] = decode(read_bytes(path), path)[0].removeprefix("\ufeff").strip()
+        except UserError as error:
+            failures.append(str(error))
+    return texts

@@ -79,7 +79,7 @@ def predict_rows(
     bar = tqdm(desc="predicting", unit=" samples", leave=False, disable=None)
     for open_inputs in make_inputs(files, settings.hparams, best.info):
         try:
-            dataset = open_inputs()
+            dataset = open_inputs(failures)
         except UserError as error:
             failures.append(str(error))
             continue

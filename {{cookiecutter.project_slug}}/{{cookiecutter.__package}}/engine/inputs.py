@@ -25,8 +25,11 @@ class PredictOptions(Protocol):
     def min_score(self) -> float: ...
 
 
-OpenInputs = Callable[[], BatchDataset]
-"""Reads some files as a data set like a validation set, whose targets mean nothing."""
+OpenInputs = Callable[[list[str]], BatchDataset]
+"""Reads some files as a data set like a validation set, whose targets mean nothing.
+
+Why some of the files could not be read is added to the list. If none could, it is a UserError.
+"""
 
 
 def find_inputs(words: Sequence[str]) -> list[Path]:
