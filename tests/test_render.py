@@ -28,9 +28,9 @@ COMMON = {
         find_lr.py main.py report.py train.py
     """,
     "PACKAGE/engine": """
-        __init__.py builds.py checkpoint.py data.py device.py distributed.py errors.py
-        evaluation.py files.py folders.py loading.py machine.py metric_log.py profiler.py run.py
-        run_directory.py seeding.py settings.py signals.py splits.py
+        __init__.py builds.py checkpoint.py data.py data_report.py device.py distributed.py
+        errors.py evaluation.py files.py folders.py listing.py loading.py machine.py metric_log.py
+        profiler.py run.py run_directory.py seeding.py settings.py signals.py splits.py threads.py
     """,
     "PACKAGE/report": "__init__.py curves.py page.html.jinja page.py style.py",
     "tests": """
@@ -44,22 +44,24 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
     "task": {
         "image_classification": {
             "PACKAGE/vision": """
-                __init__.py batches.py cache.py classifiers.py digits.py image_folder.py images.py
-                normalize.py pretrained.py
+                __init__.py batches.py cache.py classifiers.py digits.py headers.py
+                image_folder.py images.py inspection.py normalize.py pretrained.py
             """,
             "PACKAGE/report": "confusion.py mistakes.py panels.py",
         },
         "semantic_segmentation": {
             "PACKAGE/vision": """
-                __init__.py cache.py images.py mask_folder.py masks.py normalize.py pairs.py
-                pretrained.py scenes.py segmenters.py
+                __init__.py cache.py headers.py images.py inspection.py legend.py mask_files.py
+                mask_folder.py masks.py normalize.py pairs.py pretrained.py scenes.py segmenters.py
+                survey.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
         },
         "object_detection": {
             "PACKAGE/vision": """
-                __init__.py annotations.py box_folder.py cache.py coco.py detectors.py images.py
-                matching.py metrics.py pairs.py pretrained.py scenes.py yolo.py
+                __init__.py annotations.py box_folder.py cache.py coco.py detectors.py headers.py
+                images.py inspection.py matching.py metrics.py pairs.py pretrained.py scenes.py
+                yolo.py
             """,
             "PACKAGE/report": "class_bars.py panels.py precision_recall.py",
         },
