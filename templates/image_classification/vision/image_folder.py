@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..engine.data_report import DataReport
+from ..engine.errors import join_errors
 from ..engine.folders import read_class_folders
 from ..engine.splits import SplitSettings
 from .cache import CacheRoom, PixelCache
@@ -62,10 +63,16 @@ def read_image_folder(
 def inspect_image_folder(
     splits: dict[str, LabeledImages], classes: list[str], report: DataReport
 ) -> None:
-    """See ``inspect_images``; does nothing for images that are not files."""
+    """See ``inspect_images``.
+
+    Raises:
+        UserError: files are damaged; the message has them all. The report is filled before.
+    """
     paths = {split: [Path(name) for name in images.names] for split, images in splits.items()}
     labels = {split: [classes[i] for i in images.labels] for split, images in splits.items()}
-    inspect_images(paths, report, labels, splits["train"].pixel_range)
+    errors = inspect_images(paths, report, labels, splits["train"].pixel_range)
+    if errors:
+        raise join_errors(errors, sum(map(len, paths.values())), "images")
 
 
 def _load(paths: Sequence[Path], side: int, pixel_range: Range | None, index: int) -> Tensor:
