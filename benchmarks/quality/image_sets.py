@@ -199,10 +199,12 @@ def shapes(size: int) -> Draw:
     return draw
 
 
-def shape_mask(shape: str, size: int, random: Random) -> np.ndarray:
-    """(size, size) in [0, 1]: where the shape is."""
+def shape_mask(
+    shape: str, size: int, random: Random, smallest: float = 0.4, largest: float = 0.8
+) -> np.ndarray:
+    """(size, size) in [0, 1]: where the shape is, whose diameter is a share of the size."""
     canvas = Image.new("L", (2 * size, 2 * size))
-    pen, radius = ImageDraw.Draw(canvas), size * random.uniform(0.4, 0.8)
+    pen, radius = ImageDraw.Draw(canvas), size * random.uniform(smallest, largest)
     x, y = (random.uniform(radius * 0.8, 2 * size - radius * 0.8) for _ in range(2))
     turn = random.uniform(0, 2 * math.pi)
 
