@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,6 +117,11 @@ def _read_categories(files: list[CocoFile], report: DataReport) -> list[str]:
     for file in files:
         file.names = _read_names(file, report)
     _leave_out_root(files, report)
+    for file in files:
+        doubles = [name for name, count in Counter(file.names.values()).items() if count > 1]
+        if doubles:
+            listed = some(doubles, len(file.names), "category", "categories")
+            report.note(f"Several ids have the same name and are one class: {listed}.")
     first = set(files[0].names.values())
     for file in files[1:]:
         added = sorted(set(file.names.values()) - first)
@@ -134,7 +140,7 @@ def _read_names(file: CocoFile, report: DataReport) -> dict[Hashable, str]:
     """The names of a file's categories, in the order of their ids."""
     names, faults = dict[Hashable, str](), Faults()
     for place, record in enumerate(file.categories, start=1):
-        number, name = as_id(record.get("id")), str(record.get("name", "")).strip()
+        number, name = as_id(record.get("id")), str(record.get("name") or "").strip()
         if number is None or not name:
             faults.add(f"{file.path}: categories without id or name", f"category {place}")
         elif names.setdefault(number, name) != name:
