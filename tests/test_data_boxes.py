@@ -1,5 +1,6 @@
 """Boxes of every kind and layout that users have: read right, or said, or refused."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -169,7 +170,8 @@ ALL = range(COUNT)
 
 def coco_json(numbers: range = ALL, name: str = "{}.png") -> Json:
     """What COCO's JSON says about the images."""
-    images, annotations = [], []
+    images: list[Json] = []
+    annotations: list[Json] = []
     for i in numbers:
         size = {"width": WIDTH, "height": HEIGHT}
         images.append({"id": i, "file_name": name.format(i)} | size)
@@ -472,7 +474,7 @@ def test_coco_is_read_right_however_it_is_written(
 
 
 def test_compressed_masks_give_boxes(reader: Reader, tmp_path: Path) -> None:
-    from faster_coco_eval import mask
+    mask = importlib.import_module("faster_coco_eval").mask
 
     def compressed(bbox: list[int]) -> Json:
         encoded = mask.frPyObjects(rle(bbox), HEIGHT, WIDTH)
@@ -498,7 +500,8 @@ def test_boxes_beyond_their_images_are_clipped(reader: Reader, tmp_path: Path) -
 
 
 def test_names_are_found_when_they_are_quoted_or_decomposed(reader: Reader, tmp_path: Path) -> None:
-    for number, spell in enumerate((quote, lambda name: name)):
+    spellings: list[Callable[[str], str]] = [quote, str]
+    for number, spell in enumerate(spellings):
         root = tmp_path / str(number)
         save_images(root / "images", ALL, "Stra\u00dfe caf\u00e9 {}.png")
         composed = "Stra\u00dfe cafe\u0301 {}.png" if number else "Stra\u00dfe caf\u00e9 {}.png"
@@ -1265,6 +1268,19 @@ def test_boxes_that_are_tiny_in_training_are_counted(reader: Reader, tmp_path: P
 
     found = reader.read(coco(tmp_path, edit))
     assert "In training, 3 boxes are less than 2 pixels wide or high" in found.notes
+
+
+def test_a_json_file_for_each_image_is_refused(reader: Reader, tmp_path: Path) -> None:
+    save_images(tmp_path, ALL)
+    for i in range(60):
+        text = json.dumps({"version": "5", "shapes": [], "imagePath": f"{i}.png"})
+        (tmp_path / f"{i}.json").write_text(text, encoding="utf-8")
+    assert "Its 60 JSON files are not COCO's: convert them" in reader.refused(tmp_path)
+
+
+def test_sizes_may_be_rounded(reader: Reader, tmp_path: Path) -> None:
+    found = reader.read(coco(tmp_path, change("images", width=lambda w: w - 0.6)))
+    assert found.num_boxes == 24
 
 
 def test_folders_without_boxes_are_refused(reader: Reader, tmp_path: Path) -> None:

@@ -19,7 +19,10 @@ from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 from {{ cookiecutter.__package }}.loaders import DataInfo, Sample, make_data
 from {{ cookiecutter.__package }}.models import make_model
 from {{ cookiecutter.__package }}.utils import box_iou, convert_boxes
-from {{ cookiecutter.__package }}.vision.matching import match, precision_curve
+from {{ cookiecutter.__package }}.vision.matching import (
+    match,
+    precision_curve,
+)
 
 INFO = DataInfo(["a", "b", "c"], image_size=64, max_boxes=4, mean=[0.5] * 3, std=[0.2] * 3)
 FASTER_RCNN, SSD = "fasterrcnn_mobilenet_v3_large_320_fpn", "ssdlite320_mobilenet_v3_large"

@@ -121,6 +121,10 @@ def _read_any(texts: Texts, files: ImageFiles, report: DataReport) -> Annotation
     for name, read in READERS.items():
         if found := read(texts, files, report):
             report.note(f"The boxes are read from {name}.")
+            bare = [image.path.name for image in found.images if image.source == image.path]
+            if bare:
+                listed = some(bare, len(found.images), "image")
+                report.note(f"Without a label file, read as images without objects: {listed}.")
             if name != YOLO:
                 used = {image.source for image in found.images}
                 others = [path for path in texts[".txt"] + texts[".xml"] if path not in used]
@@ -130,10 +134,12 @@ def _read_any(texts: Texts, files: ImageFiles, report: DataReport) -> Annotation
                     listed = some(aside, len(others), "other file")
                     report.note(f"Left aside, although they have the names of images: {listed}.")
             return found
+    num_json = len(texts[".json"])
+    other = f" Its {num_json} JSON files are not COCO's: convert them." if num_json else ""
     raise UserError(
         f"{files.root} has no boxes: neither annotations.json or train.json (COCO), nor the "
         "folders images and labels (YOLO), nor Annotations with XML files (Pascal VOC). The "
-        "README says how to arrange them."
+        f"README says how to arrange them.{other}"
     )
 
 

@@ -46,10 +46,6 @@ def read_yolo(texts: Texts, files: ImageFiles, report: DataReport) -> Annotation
         config.names = _numbers_as_names(found.labels, report)
     _check_classes(found, config)
     found.names = {number: name for number, name in config.names.items()}
-    bare = [image.path.name for image in found.images if image.source == image.path]
-    if bare:
-        listed = some(bare, len(found.images), "image")
-        report.note(f"Without a label file, read as images without objects: {listed}.")
     return found
 
 
