@@ -61,8 +61,9 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         },
         "object_detection": {
             "PACKAGE/vision": """
-                __init__.py annotations.py box_folder.py cache.py coco.py detectors.py images.py
-                matching.py metrics.py pairs.py pretrained.py scenes.py yolo.py
+                __init__.py annotations.py box_folder.py boxes.py cache.py coco.py detectors.py
+                image_files.py images.py matching.py metrics.py pairs.py pretrained.py scenes.py
+                voc.py yolo.py yolo_config.py
             """,
             "PACKAGE/report": "class_bars.py panels.py precision_recall.py",
         },

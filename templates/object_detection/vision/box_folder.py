@@ -71,7 +71,7 @@ def read_box_folder(
     for split, images in splits.items():
         if not any(len(image.boxes) for image in images):
             raise UserError(
-                f"{root}: the {len(images)} images of {split} have no boxes. Add some, or cut "
+                f"{root}: none of the {len(images)} images of {split} has a box. Add some, or cut "
                 "the images into other splits with --split-seed 1."
             )
         decode, files = partial(_decode, images, side), [[image.path] for image in images]
@@ -101,17 +101,18 @@ def read_annotations(root: Path, report: DataReport) -> tuple[Splits, list[str]]
     for path in list_files(root, {*TEXTS, *SUFFIXES}):
         texts.get(path.suffix.lower(), images).append(path)
     found = _read_any(texts, ImageFiles(root, images), report)
+    names = sorted({image.split for image in found.images})
+    if "train" not in names:
+        raise UserError(
+            f"{root} has no training images, only those of {' and '.join(names) or 'no split'}. "
+            "Name their folder or file train."
+        )
     found.check_lists(report)
     check_sizes(found)
     classes = check_boxes(found, report)
-    splits: Splits = {}
+    splits: Splits = {name: [] for name in names}
     for image in found.images:
-        splits.setdefault(image.split, []).append(image)
-    if "train" not in splits:
-        raise UserError(
-            f"{root} has no training images, only those of {' and '.join(splits) or 'no split'}. "
-            "Name their folder or file train."
-        )
+        splits[image.split].append(image)
     return _leave_out_unlabeled(splits, report), classes
 
 
@@ -120,6 +121,10 @@ def _read_any(texts: Texts, files: ImageFiles, report: DataReport) -> Annotation
     for name, read in READERS.items():
         if found := read(texts, files, report):
             report.note(f"The boxes are read from {name}.")
+            bare = [image.path.name for image in found.images if image.source == image.path]
+            if bare:
+                listed = some(bare, len(found.images), "image")
+                report.note(f"Without a label file, read as images without objects: {listed}.")
             if name != YOLO:
                 used = {image.source for image in found.images}
                 others = [path for path in texts[".txt"] + texts[".xml"] if path not in used]
@@ -129,19 +134,23 @@ def _read_any(texts: Texts, files: ImageFiles, report: DataReport) -> Annotation
                     listed = some(aside, len(others), "other file")
                     report.note(f"Left aside, although they have the names of images: {listed}.")
             return found
+    num_json = len(texts[".json"])
+    other = f" Its {num_json} JSON files are not COCO's: convert them." if num_json else ""
     raise UserError(
         f"{files.root} has no boxes: neither annotations.json or train.json (COCO), nor the "
         "folders images and labels (YOLO), nor Annotations with XML files (Pascal VOC). The "
-        "README says how to arrange them."
+        f"README says how to arrange them.{other}"
     )
 
 
 def _leave_out_unlabeled(splits: Splits, report: DataReport) -> Splits:
-    """The splits that have boxes, and training."""
+    """The splits that have boxes; train must have some."""
     found: Splits = {}
     for split, images in splits.items():
-        if split == "train" or any(len(image.boxes) for image in images):
+        if any(len(image.boxes) for image in images):
             found[split] = images
+        elif split == "train":
+            raise UserError(f"None of the {len(images)} training images has a box. Add some.")
         else:
             report.note(
                 f"The {len(images)} images of {split} have no boxes and are left aside; others "
