@@ -43,11 +43,11 @@ def read_texts(
     Raises:
         UserError: a file cannot be read, or there are too few texts.
     """
-    from .table_splits import read_splits  # pandas takes half a second
+    from .table_splits import find_table_files, read_splits  # pandas takes half a second
     from .tables import to_texts
 
-    tables = read_splits(path, columns[:2], columns[1], report)
-    if tables:
+    if find_table_files(path, report):
+        tables = read_splits(path, columns[:2], columns[1], report)
         splits, classes = to_texts(tables, *columns, report)
         return split_texts(splits, classes, settings), classes
     if columns[2] is not None:
