@@ -104,7 +104,7 @@ def note_common_groups(tables: Mapping[str, Table], column: str, report: DataRep
         for split, table in tables.items()
         if column in table.frame
     }
-    splits = list(groups)
+    splits = [split for split in ("train", "val", "test") if split in groups]
     for number, first in enumerate(splits):
         for second in splits[number + 1 :]:
             common = sorted(map(str, groups[first] & groups[second]))
