@@ -15,7 +15,8 @@ from .engine.run import Run
 from .hyperparameters import Hyperparameters
 from .text.inspection import note_duplicates
 from .text.names import read_names
-from .text.texts import Texts, read_texts, split_texts
+from .text.reading import read_texts
+from .text.texts import Texts, split_texts
 from .text.vocabulary import PADDING, UNKNOWN, build_vocabulary, to_numbers, tokenize
 
 NOTEWORTHY = 0.01  # share of unknown tokens

@@ -107,14 +107,18 @@ def _explain(message: str, text: str, layout: Layout, first_row: int) -> str:
     wide = [n + first_row for n, width in enumerate(widths) if width > num_names]
     if not wide:
         return f"is no table that can be read: {message}."
-    hint = 'Put "quotation marks" around cells that contain the separator, or add the missing name.'
-    if layout.separator == "," and any(re.fullmatch(r"\d+", c) for c in layout.cells(num_names)):
-        hint += " If numbers have decimal commas, separate the cells with semicolons."
     return (
         f"has {widths[wide[0] - first_row]} cells in row {wide[0]}, but {num_names} names of "
         f"columns in row {first_row - 1} (more cells than names in "
-        f"{some(wide, len(widths), 'row')}). {hint}"
+        f"{some(wide, len(widths), 'row')}). {_hint(layout)}"
     )
+
+
+def _hint(layout: Layout) -> str:
+    hint = 'Put "quotation marks" around cells that contain the separator, or add the missing name.'
+    if layout.separator == "," and any(map(str.isdecimal, layout.cells(len(layout.names)))):
+        hint += " If numbers have decimal commas, separate the cells with semicolons."
+    return hint
 
 
 def _name_columns(
@@ -136,7 +140,7 @@ def _name_columns(
     if len(frame.columns) > len(names):
         raise UserError(
             f"{path} has {len(frame.columns)} cells in the rows, but {len(names)} names of columns "
-            "above them. Add the missing names."
+            f"above them. {_hint(layout)}"
         )
     return frame.set_axis(names, axis=1)
 

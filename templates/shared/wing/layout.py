@@ -99,9 +99,6 @@ def _single_column(head: str) -> Layout:
 def check_names(path: Path, layout: Layout) -> None:
     """Refuse a table whose names are not there, or twice; ``head`` is needed to see the former."""
     names = layout.names
-    twice = [repr(name) for name, count in Counter(names).items() if name and count > 1]
-    if twice:
-        raise UserError(f"{path} has two columns {', '.join(twice)}. Rename or remove one of them.")
     if not any(names):
         raise UserError(f"{path} has no names of columns in its first line. Write them there.")
     rows = [row for row in layout.head if len(row) == len(names)]
@@ -110,6 +107,9 @@ def check_names(path: Path, layout: Layout) -> None:
             f"{path} has no names of columns: its first line looks like data "
             f"({', '.join(names[:5])}). Write the names above it."
         )
+    twice = [repr(name) for name, count in Counter(names).items() if name and count > 1]
+    if twice:
+        raise UserError(f"{path} has two columns {', '.join(twice)}. Rename or remove one of them.")
 
 
 def _is_like_its_cells(name: str, cells: Sequence[str]) -> bool:

@@ -24,7 +24,7 @@ def describe_tables(
             report.count_classes(split, labels, classes)
         else:
             report.values.setdefault(target, {})[split] = tables[split].numbers(target)
-        for column, codes in zip(categorical, to_codes(frame, categorical), strict=True):
+        for column, codes in zip(categorical, to_codes(tables[split], categorical), strict=True):
             is_unknown = (codes == 0) & frame[column].notna().to_numpy()
             if is_unknown.any() and split != "train":
                 names = ", ".join(frame[column][is_unknown].unique()[:3])

@@ -178,8 +178,8 @@ def _judge_wrong_cells(
     rows = table.some(column.is_wrong)
     if is_target:
         raise UserError(
-            f"{table.name}: the target {name!r} is no number ({column.examples}) in {rows}. Correct "
-            "it, or empty the cells: rows without a target are left out."
+            f"{table.name}: the target {name!r} is no number ({column.examples}) in {rows}. "
+            "Correct it, or empty the cells: rows without a target are left out."
         )
     report.note(
         f"{table.name}: {name!r} is no number ({column.examples}) in {rows}. These cells are read "
