@@ -41,7 +41,7 @@ def read_text_folders(
     """.txt files in folders that are named after their classes."""
     from .encodings import decode, note_encoding, read_bytes
 
-    splits, classes = read_class_folders(root, settings, {".txt"}, "texts")
+    splits, classes = read_class_folders(root, settings, {".txt"}, "texts", report)
     found, guessed, empty = dict[str, Texts](), dict[str, str](), list[str]()
     for split, files in splits.items():
         texts = list[str]()
