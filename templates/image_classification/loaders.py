@@ -84,14 +84,7 @@ def make_data(hparams: Hyperparameters) -> Data:
         splits, classes = read_digits(hparams)
     else:
         side = math.ceil(size * MIN_CROP_AREA**-0.5)  # the smallest crop still has enough pixels
-        splits, classes = read_image_folder(
-            hparams.data,
-            hparams,
-            report,
-            side=side,
-            cache_gib=hparams.cache_gib,
-            group_by=hparams.group_by,
-        )
+        splits, classes = read_image_folder(hparams.data, hparams, report, side=side)
     for name, images in splits.items():
         report.count_classes(name, images.labels, classes)
     fixed = {name: ImageDataset(images, resize(size, original)) for name, images in splits.items()}
