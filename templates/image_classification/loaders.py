@@ -91,14 +91,8 @@ def make_data(hparams: Hyperparameters) -> Data:
     else:
         size = size or typical_size(hparams.data, report)
         zoom = MIN_CROP_AREA**-0.5 if kind in ("crop", "strong") else 1.2  # crops need more pixels
-        splits, classes = read_image_folder(
-            hparams.data,
-            hparams,
-            report,
-            side=math.ceil(size * zoom),
-            cache_gib=hparams.cache_gib,
-            group_by=hparams.group_by,
-        )
+        side = math.ceil(size * zoom)
+        splits, classes = read_image_folder(hparams.data, hparams, report, side=side)
     for name, images in splits.items():
         report.count_classes(name, images.labels, classes)
     fixed = {name: ImageDataset(images, resize(size, original)) for name, images in splits.items()}

@@ -12,9 +12,8 @@ from torch.nn.functional import interpolate
 
 from ..engine.data_report import DataReport
 from ..engine.errors import join_errors
-from ..engine.splits import SplitSettings
 from ..engine.threads import try_all
-from .cache import CacheRoom, PixelCache
+from .cache import CacheRoom, FolderSettings, PixelCache
 from .headers import find_pixel_range
 from .images import ImageError, Range, image_size, open_image, read_image
 from .inspection import inspect_images
@@ -40,23 +39,15 @@ class MaskedImages:
 
 
 def read_mask_folder(
-    root: Path,
-    settings: SplitSettings,
-    report: DataReport,
-    *,
-    side: int,
-    cache_gib: float,
-    group_by: str | None = None,
+    root: Path, settings: FolderSettings, report: DataReport, *, side: int
 ) -> tuple[dict[str, MaskedImages], list[str]]:
     """The splits and the names of the classes of a folder of images and masks.
 
     Args:
         root: the folder.
-        settings: how to split it, where it has no folders for that.
+        settings: how to split it where it has no folders for that, and the space for the cache.
         report: gets what was left aside, and how images and masks were changed.
         side: larger images are scaled down so that their shorter side has so many pixels.
-        cache_gib: disk space for decoded images.
-        group_by: which images stay together in one split; see ``group_files``.
 
     Raises:
         UserError: there is no such folder, something in it is wrong, or it has too few images.
@@ -66,12 +57,12 @@ def read_mask_folder(
     legend, numbers = make_legend(root, [pair.mask for pair in pairs], report)
     if numbers:
         _check_sizes(pairs, numbers)
-    splits = split_missing(splits, settings, group_by, lambda pair: pair.image)
+    splits = split_missing(splits, settings, settings.group_by, lambda pair: pair.image)
     _count_classes(splits, legend, numbers, report)
     images = {split: [pair.image for pair in found] for split, found in splits.items()}
     found_range = find_pixel_range(images, report)
     pixel_range = None if found_range is None else list(found_range)
-    room, found = CacheRoom(cache_gib), {}
+    room, found = CacheRoom(settings.cache_gib), {}
     for split, split_pairs in splits.items():
         decode = partial(_decode, split_pairs, legend, side, pixel_range)
         kind = f"mask {side} {legend!r} {pixel_range}"

@@ -105,7 +105,7 @@ def find_pixel_range(
 
 def _note_headers(paths: Sequence[Path], headers: Sequence[Header], report: DataReport) -> None:
     sentences = {
-        "has_alpha": "Transparency is laid on white: {} with an alpha channel or a clear color.",
+        "has_alpha": "Transparency is laid on white: {}.",
         "has_frames": "Only the first picture is read of those in a file: {}.",
         "is_declared": "More than 8 bits per value, scaled by the range that the files name: {}.",
     }
