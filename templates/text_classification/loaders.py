@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,12 +10,20 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .engine.data import BatchDataset, BatchIndex, Data
+from .engine.data_report import DataReport
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
 from .text.names import read_names
 from .text.texts import Texts, read_texts, split_texts
-from .text.vocabulary import PADDING, UNKNOWN, build_vocabulary, to_numbers, tokenize
+from .text.vocabulary import (
+    PADDING,
+    UNKNOWN,
+    build_vocabulary,
+    choose_tokens,
+    to_numbers,
+    tokenize,
+)
 
 NOTEWORTHY = 0.01  # share of unknown tokens
 
@@ -91,7 +99,10 @@ def load_texts(hparams: Hyperparameters) -> tuple[dict[str, Texts], list[str]]:
 
 def make_data(hparams: Hyperparameters) -> Data:
     """The data sets that the hyperparameters name."""
+    report = DataReport()
     sources, classes = load_texts(hparams)
+    if hparams.tokens == "auto":
+        hparams = replace(hparams, tokens=choose_tokens(sources["train"].texts, report))
     whole = {
         split: [
             tokenize(text, hparams.tokens, lowercase=hparams.lowercase) for text in source.texts
@@ -113,7 +124,7 @@ def make_data(hparams: Hyperparameters) -> Data:
     for note in describe_losses(info, len(train) + len(val) + len(test), hparams):
         print(note, file=sys.stderr)
     lengths = train.starts.diff().tolist()
-    return Data(train, val, test, info, in_memory=True, train_lengths=lengths)
+    return Data(train, val, test, info, in_memory=True, train_lengths=lengths, report=report)
 
 
 def describe_losses(info: DataInfo, num_texts: int, hparams: Hyperparameters) -> Iterator[str]:
