@@ -26,8 +26,7 @@ class Hyperparameters:
     0: no cache."""
     augment: Literal["auto", "none", "shift", "crop", "strong"] = "auto"
     """Random changes of training images: shift moves them a little, crop zooms and moves, strong
-    adds colors and more (TrivialAugment). auto: shift, but not in fewer than 200 steps; crop with
-    --pretrained."""
+    adds colors and more (TrivialAugment). auto: shift, and crop with --pretrained."""
     mirror: Literal["auto", "yes", "no"] = "auto"
     """Whether shift, crop and strong also mirror images, left and right. auto: not the digits;
     yours if a short trial shows that it is harmless (for letters and arrows it is not)."""

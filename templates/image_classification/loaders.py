@@ -28,7 +28,6 @@ Batch = tuple[Tensor, Tensor]
 
 DIGIT_SIZE = 8
 MIN_CROP_AREA = 0.35  # share of the image
-FEW_STEPS = 200  # in which a network from scratch cannot profit from shifted images
 
 
 @dataclass(frozen=True)
@@ -116,23 +115,18 @@ def make_train_set(
 ) -> BatchDataset:
     """The augmented training images. Shifts and crops have a faster implementation."""
     size, mix = info.image_size, mixing(hparams, len(info.classes))
-    num_steps = hparams.epochs * len(fixed) // hparams.batch_size
-    is_short = hparams.augment == "auto" and kind == "shift" and num_steps < FEW_STEPS
-    max_shift = 0 if is_short else max(1, size // 8)  # pixels
     mirror = hparams.mirror == "yes"
     if hparams.mirror == "auto" and hparams.data is not None and kind != "none":
         mirror = decide_mirroring(fixed, hparams.pretrained, report)
-    if hparams.augment == "auto" and hparams.data is not None:
-        report.note(f"--augment auto is {'none' if is_short else kind} here ({num_steps} steps).")
     if mix is None and kind != "strong":
-        return augment_fast(fixed, kind, size, max_shift, MIN_CROP_AREA, mirror)
-    return ImageDataset(fixed.images, augmentation(kind, size, max_shift, mirror), mix)
+        return augment_fast(fixed, kind, size, margin(size), MIN_CROP_AREA, mirror)
+    return ImageDataset(fixed.images, augmentation(kind, size, mirror), mix)
 
 
-def augmentation(kind: str, size: int, max_shift: int, mirror: bool) -> v2.Transform:
+def augmentation(kind: str, size: int, mirror: bool) -> v2.Transform:
     """The random transform of a training image to (C, size, size)."""
     flips = [v2.RandomHorizontalFlip()] if mirror else []
-    shift = v2.RandomCrop(size, padding=max_shift, padding_mode="edge")
+    shift = v2.RandomCrop(size, padding=margin(size), padding_mode="edge")
     crop = v2.RandomResizedCrop(size, scale=(MIN_CROP_AREA, 1), antialias=True)
     transforms: dict[str, list[Any]] = {
         "none": [resize(size)],
@@ -141,6 +135,11 @@ def augmentation(kind: str, size: int, max_shift: int, mirror: bool) -> v2.Trans
         "strong": [crop, *flips, v2.TrivialAugmentWide()],
     }
     return v2.Compose(transforms[kind])
+
+
+def margin(size: int) -> int:
+    """Pixels by which an image is shifted at most."""
+    return max(1, size // 8)
 
 
 def mixing(hparams: Hyperparameters, num_classes: int) -> v2.Transform | None:
