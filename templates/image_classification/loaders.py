@@ -118,6 +118,8 @@ def make_train_set(
     mirror = hparams.mirror == "yes"
     if hparams.mirror == "auto" and hparams.data is not None and kind != "none":
         mirror = decide_mirroring(fixed, hparams.pretrained, report)
+    if hparams.augment == "auto" and hparams.data is not None:
+        report.note(f"Training images are changed at random by --augment {kind}.")
     if mix is None and kind != "strong":
         return augment_fast(fixed, kind, size, margin(size), MIN_CROP_AREA, mirror)
     return ImageDataset(fixed.images, augmentation(kind, size, mirror), mix)
