@@ -87,6 +87,7 @@ def make_data(hparams: Hyperparameters) -> Data:
         splits, classes = read_digits(hparams)
     else:
         size = size or typical_size(hparams.data, report)
+        report.note(f"Training images are changed at random as --augment {kind} says.")
         zoom = MIN_CROP_AREA**-0.5 if kind in ("crop", "strong") else 1.2  # crops need more pixels
         splits, classes = read_image_folder(
             hparams.data, hparams, side=math.ceil(size * zoom), cache_gib=hparams.cache_gib
@@ -118,8 +119,6 @@ def make_train_set(
     mirror = hparams.mirror == "yes"
     if hparams.mirror == "auto" and hparams.data is not None and kind != "none":
         mirror = decide_mirroring(fixed, hparams.pretrained, report)
-    if hparams.augment == "auto" and hparams.data is not None:
-        report.note(f"Training images are changed at random by --augment {kind}.")
     if mix is None and kind != "strong":
         return augment_fast(fixed, kind, size, margin(size), MIN_CROP_AREA, mirror)
     return ImageDataset(fixed.images, augmentation(kind, size, mirror), mix)
