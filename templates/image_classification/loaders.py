@@ -90,6 +90,7 @@ def make_data(hparams: Hyperparameters) -> Data:
         splits, classes = read_digits(hparams)
     else:
         size = size or typical_size(hparams.data, report)
+        report.note(f"Training images are changed at random as --augment {kind} says.")
         zoom = MIN_CROP_AREA**-0.5 if kind in ("crop", "strong") else 1.2  # crops need more pixels
         side = math.ceil(size * zoom)
         splits, classes = read_image_folder(hparams.data, hparams, report, side=side)

@@ -1,7 +1,7 @@
 """Step 2, load data: texts as numbers of their tokens, the data set, and the loaders."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,7 +17,14 @@ from .text.inspection import note_duplicates
 from .text.names import read_names
 from .text.reading import read_texts
 from .text.texts import Texts, split_texts
-from .text.vocabulary import PADDING, UNKNOWN, build_vocabulary, to_numbers, tokenize
+from .text.vocabulary import (
+    PADDING,
+    UNKNOWN,
+    build_vocabulary,
+    choose_tokens,
+    to_numbers,
+    tokenize,
+)
 
 NOTEWORTHY = 0.01  # share of unknown tokens
 
@@ -96,6 +103,8 @@ def make_data(hparams: Hyperparameters) -> Data:
     """The data sets that the hyperparameters name."""
     report = DataReport()
     sources, classes = load_texts(hparams, report)
+    if hparams.tokens == "auto":
+        hparams = replace(hparams, tokens=choose_tokens(sources["train"].texts, report))
     whole = {
         split: [
             tokenize(text, hparams.tokens, lowercase=hparams.lowercase) for text in source.texts
