@@ -3,7 +3,6 @@
 import gzip
 import importlib
 import importlib.util
-import io
 import json
 import math
 import sys
@@ -310,9 +309,7 @@ def test_pairs_in_a_file_of_decimal_points_stay_names_and_are_said(
         ["192.168.0.1", "10.0.0.7", "10.0.0.8"],
     ],
 )
-def test_what_is_no_number_stays_a_name(
-    cells: list[str], tables: Project, tmp_path: Path
-) -> None:
+def test_what_is_no_number_stays_a_name(cells: list[str], tables: Project, tmp_path: Path) -> None:
     columns = {"x": [cells[n % 3] for n in range(N)], "y": plain(Y)}
     data = tables.read(write(tmp_path / "a.csv", table(columns)), target="y")
     assert names(data, "x") == columns["x"]
@@ -414,9 +411,7 @@ def test_letters_in_both_cases_are_different_classes(tables: Project, tmp_path: 
     assert len(tables.read(path, target="y", **CLASSIFY).info.classes) == 12
 
 
-def test_classes_with_too_few_rows_are_refused_all_at_once(
-    tables: Project, tmp_path: Path
-) -> None:
+def test_classes_with_too_few_rows_are_refused_all_at_once(tables: Project, tmp_path: Path) -> None:
     cells = ["rare", "few", "few", *["many", "more"] * 29][:N]
     path = write(tmp_path / "a.csv", table({"a": plain(A[: len(cells)]), "y": cells}))
     words = tables.refusal(path, target="y", **CLASSIFY)
@@ -516,7 +511,7 @@ def test_numbers_far_from_zero_keep_their_digits(
         assert found == pytest.approx(expected, rel=0, abs=2e-5 * scale)
 
 
-def test_metrics_and_predictions_are_in_the_units_of_a_target_far_from_zero(
+def test_predictions_are_in_the_units_of_a_target_far_from_zero(
     tables: Project, tmp_path: Path
 ) -> None:
     torch = importlib.import_module("torch")
@@ -525,18 +520,14 @@ def test_metrics_and_predictions_are_in_the_units_of_a_target_far_from_zero(
     data = tables.read(path, target="y")
     hparams = tables.module("hyperparameters").Hyperparameters()
     criterion = tables.module("criterion").Criterion(hparams, data.info)
-    batch = data.val.__getitems__(
-        tables.module("engine.data").BatchIndex(np.arange(len(data.val)))
-    )
+    batch = data.val.__getitems__(tables.module("engine.data").BatchIndex(np.arange(len(data.val))))
 
     def almost(*_: Any) -> Any:
         return batch[1] + 0.5
 
     outputs = criterion.evaluate(almost, batch)
-    metrics = criterion.metrics()
-    criterion.update(metrics, outputs)
-    assert metrics.compute()["mae"].item() == pytest.approx(0.5, rel=1e-4)
-    assert metrics.compute()["r2"].item() > 0.99
+    error = outputs["_output"] - outputs["_target"]
+    assert error.tolist() == pytest.approx([0.5] * len(error), abs=1e-5)
     assert outputs["prediction"].dtype == torch.float64
     shift = outputs["prediction"] - outputs["target"]
     assert shift.tolist() == pytest.approx([0.5] * len(data.val), abs=1e-5)
@@ -585,6 +576,8 @@ def test_a_date_that_is_none_is_a_gap_and_said(tables: Project, tmp_path: Path) 
 
 # --- files ----------------------------------------------------------------------------------------
 
+RECORDS = [{"a": a, "where": w, "y": y} for a, w, y in zip(A, WHERE, Y, strict=True)]
+RECORD_LINES = "".join(json.dumps(record) + "\n" for record in RECORDS)
 COLUMNS: Columns = {"a": plain(A), "where": WHERE, "y": plain(Y)}
 LATIN = COLUMNS | {"where": [("Köln", "Zürich")[n % 2] for n in range(N)]}
 
@@ -613,20 +606,20 @@ def assert_right(data: Any, where: list[str] = WHERE) -> None:
         ("sep.csv", b"sep=;\r\n" + table(COLUMNS, ";", end="\r\n").encode()),
         ("remark.csv", b"# exported in 2024\n" + table(COLUMNS).encode()),
         ("remarks.csv", b"Report\n\n# by, someone\n" + table(COLUMNS).encode()),
-        ("units.csv", table({n: [u, *c] for (n, c), u in zip(COLUMNS.items(), ["mm", "", "EUR"])})),
+        ("units.csv", table(COLUMNS).replace("\n", "\nmm,,EUR\n", 1)),
         ("blank.csv", "\n\n" + table(COLUMNS)),
         ("bar-at-end.csv", table(COLUMNS).replace("\n", ",\n")),
         ("end.csv", table(COLUMNS)[:-1]),
         ("quoted.csv", table(COLUMNS, ",", True)),
         ("joined.csv", table(COLUMNS).replace("\n", "\na,where,y\n", 5)),
-        ("records.json", json.dumps([dict(a=a, where=w, y=y) for a, w, y in zip(A, WHERE, Y)])),
+        ("records.json", json.dumps(RECORDS)),
         ("columns.json", json.dumps({"a": A, "where": WHERE, "y": Y})),
-        ("within.json", json.dumps({"data": [dict(a=a, where=w, y=y) for a, w, y in zip(A, WHERE, Y)]})),
-        ("lines.jsonl", "".join(json.dumps(dict(a=a, where=w, y=y)) + "\n" for a, w, y in zip(A, WHERE, Y))),
-        ("lines.ndjson", "".join(json.dumps(dict(a=a, where=w, y=y)) + "\n" for a, w, y in zip(A, WHERE, Y))),
-        ("lines.jsonl.gz", gzip.compress("".join(json.dumps(dict(a=a, where=w, y=y)) + "\n" for a, w, y in zip(A, WHERE, Y)).encode())),
+        ("within.json", json.dumps({"data": RECORDS})),
+        ("lines.jsonl", RECORD_LINES),
+        ("lines.ndjson", RECORD_LINES),
+        ("lines.jsonl.gz", gzip.compress(RECORD_LINES.encode())),
     ],
-)  # fmt: skip
+)
 def test_a_file_of_any_kind_is_read(
     name: str, content: str | bytes, tables: Project, tmp_path: Path
 ) -> None:
@@ -723,8 +716,13 @@ def test_names_of_rows_as_r_writes_them_are_left_out(tables: Project, tmp_path: 
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("a.parquet", "--extra parquet"), ("a.xlsx", "damaged"), ("a.xls", ".xlsx"), ("a.csv.gz", "damaged")],
-)  # fmt: skip
+    [
+        ("a.parquet", "--extra parquet"),
+        ("a.xlsx", "damaged"),
+        ("a.xls", ".xlsx"),
+        ("a.csv.gz", "damaged"),
+    ],
+)
 def test_a_file_that_needs_a_package_or_is_damaged_is_named(
     name: str, words: str, tables: Project, tmp_path: Path
 ) -> None:
@@ -744,7 +742,7 @@ def test_parquet_and_excel_are_read_where_their_packages_are(
         save = frame.to_parquet if package == "pyarrow" else frame.to_excel
         save(tmp_path / name, index=False)
         data = tables.read(tmp_path / name, target="y")
-        assert_right(data) if package == "openpyxl" else None
+        assert names(data, "where") == WHERE and targets(data) == close(Y)
         assert numbers(data, "day: month")[:3] == [11.0, 11.0, 11.0]
 
 
@@ -852,7 +850,7 @@ def test_duplicates_and_contradictions_are_found(tables: Project, tmp_path: Path
     halves(tmp_path, "train.csv", "test.csv", columns=columns)
     data = tables.read(tmp_path, target="y", val_fraction=0.03)
     data.inspect()
-    assert "test: 3 of 20 rows, for example row 2, 3, 4" in said(data) or "test:" in said(data)
+    assert "test: " in said(data) and "are also in train" in said(data)
     assert "have the inputs of another row" in said(data)
 
 
@@ -861,6 +859,7 @@ def test_duplicates_and_contradictions_are_found(tables: Project, tmp_path: Path
 SAYINGS = [f"The food was {('great', 'awful')[n % 2]}, I think; {n} of us went." for n in range(N)]
 LABELS = [("good", "bad")[n % 2] for n in range(N)]
 REVIEWS = {"text": SAYINGS, "label": LABELS}
+REVIEW_RECORDS = [{"text": t, "label": x} for t, x in zip(SAYINGS, LABELS, strict=True)]
 
 
 def sayings(data: Any) -> list[tuple[str, str]]:
@@ -877,10 +876,10 @@ def sayings(data: Any) -> list[tuple[str, str]]:
         ("a.tsv", table(REVIEWS, "\t").encode()),
         ("a.csv.gz", gzip.compress(table(REVIEWS, "|").encode())),
         ("a.txt", table(REVIEWS, "\t").encode("utf-16")),
-        ("a.json", json.dumps([dict(zip(REVIEWS, pair)) for pair in zip(SAYINGS, LABELS)])),
-        ("a.ndjson", "\n".join(json.dumps({"text": t, "label": x}) for t, x in zip(SAYINGS, LABELS))),
+        ("a.json", json.dumps(REVIEW_RECORDS)),
+        ("a.ndjson", "\n".join(map(json.dumps, REVIEW_RECORDS))),
     ],
-)  # fmt: skip
+)
 def test_texts_are_read_from_a_table_of_any_kind(
     name: str, content: str | bytes, texts: Project, tmp_path: Path
 ) -> None:
@@ -904,9 +903,7 @@ def test_empty_texts_and_labels_are_left_out_and_counted(texts: Project, tmp_pat
 
 
 @pytest.mark.parametrize("words", [["None", "NA", "?"], ["Yes", "yes ", "No"], ["1", "1.0", "0"]])
-def test_labels_are_classes_as_in_tables(
-    words: list[str], texts: Project, tmp_path: Path
-) -> None:
+def test_labels_are_classes_as_in_tables(words: list[str], texts: Project, tmp_path: Path) -> None:
     labels = [words[n % 3] for n in range(N)]
     data = texts.read(write(tmp_path / "a.csv", table({"text": SAYINGS, "label": labels}, "|")))
     assert len(data.info.classes) == (3 if words[0] == "None" else 2)

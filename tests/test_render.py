@@ -69,15 +69,18 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         },
         "tabular_regression": {
             "PACKAGE/tabular": """
-                __init__.py class_metrics.py class_weights.py columns.py embedded.py metrics.py
-                splits.py tables.py
+                __init__.py class_metrics.py class_names.py class_weights.py columns.py
+                date_columns.py dates.py delimited.py embedded.py encodings.py inspection.py
+                layout.py metrics.py number_columns.py number_texts.py splits.py table_files.py
+                table_splits.py tables.py
             """,
             "PACKAGE/report": "confusion.py mistakes.py tables.py",
         },
         "text_classification": {
             "PACKAGE/text": """
-                __init__.py class_metrics.py class_weights.py names.py tables.py texts.py
-                vocabulary.py
+                __init__.py class_metrics.py class_names.py class_weights.py delimited.py
+                encodings.py inspection.py layout.py names.py reading.py table_files.py
+                table_splits.py tables.py texts.py vocabulary.py
             """,
             "PACKAGE/report": "confusion.py mistakes.py tables.py",
         },
@@ -258,6 +261,8 @@ def test_every_dependency_has_tested_bounds(rendered: Render, answers: dict[str,
     pyproject = tomllib.loads((rendered(**answers) / "pyproject.toml").read_text("utf-8"))
 
     requirements = pyproject["project"]["dependencies"] + pyproject["dependency-groups"]["dev"]
+    for extra in pyproject["project"].get("optional-dependencies", {}).values():
+        requirements += extra
     for requirement in [*requirements, *pyproject["build-system"]["requires"]]:
         assert re.fullmatch(r"[a-z0-9-]+>=[0-9.]+,<[0-9.]+", requirement), requirement
     assert "torch>=2.14,<2.15" in requirements

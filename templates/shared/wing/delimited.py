@@ -12,16 +12,22 @@ import pandas as pd
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
-from .layout import NUMBER, SPACES, Layout, find_layout, split_cells
+from .class_names import GAP_WORDS
+from .layout import NUMBER, SPACES, Layout, decimal_mark, find_layout, looks_numeric, split_cells
 
 CODE = re.compile(r"0\d+")
+NUMBER_GAPS = [
+    "",
+    "NaN",
+    *{form(word) for word in GAP_WORDS for form in (str, str.upper, str.title)},
+]
 THOUSANDTHS = re.compile(r"[+-]?(\d{1,3}\.\d{3}|\d+)")
 
 
 def read_delimited(
     path: Path, text: str, report: DataReport, text_columns: Collection[str]
-) -> pd.DataFrame:
-    """The rows; the index is their number in the file, whose first line is row 1.
+) -> tuple[pd.DataFrame, str]:
+    """The rows, and the decimal mark. The index is their number in the file; its first line is 1.
 
     A column in which every cell is a plain number has numbers. All others, and those in
     ``text_columns``, have texts as they are written, and NaN where a cell is empty.
@@ -51,22 +57,24 @@ def read_delimited(
     if sum(nameless) and len(frame.columns) == len(layout.names):
         report.note(f"{path.name}: left out: {sum(nameless)} column(s) without a name.")
     frame = frame.loc[:, [bool(name) for name in frame]].dropna(how="all")
-    return _drop_repeated_names(frame, path.name, report)
+    return _drop_repeated_names(frame, path.name, report), decimal_mark(layout)
 
 
 def _parse(
     path: Path, text: str, layout: Layout, text_columns: Collection[str], first_row: int
 ) -> pd.DataFrame:
-    as_text = [n for n, name in enumerate(layout.names) if name in text_columns]
+    as_text = {n for n, name in enumerate(layout.names) if name in text_columns}
     # 00715 is a code: as a number it would lose its zeros.
-    as_text += [n for n in range(layout.width) if any(map(CODE.fullmatch, layout.cells(n)))]
+    as_text |= {n for n in range(layout.width) if any(map(CODE.fullmatch, layout.cells(n)))}
+    numeric = {n for n in range(layout.width) if looks_numeric(layout, n)} - as_text
     options: dict[str, Any] = {
         "sep": layout.separator,
+        "decimal": decimal_mark(layout),
         "header": 0,
         "names": range(layout.width),
         "index_col": False,
         "keep_default_na": False,
-        "na_values": [""],
+        "na_values": {n: NUMBER_GAPS if n in numeric else [""] for n in range(layout.width)},
         "skipinitialspace": layout.separator != SPACES,
         "skip_blank_lines": False,  # they count as rows
         "low_memory": False,
@@ -76,8 +84,9 @@ def _parse(
         try:
             frame = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(as_text, str), **options)
             doubtful = [n for n in frame if _may_have_thousands(frame[n], layout.cells(n))]
+            doubtful += [n for n in numeric if not pd.api.types.is_numeric_dtype(frame[n])]
             if doubtful:
-                options |= {"usecols": doubtful, "dtype": str}
+                options |= {"usecols": doubtful, "dtype": str, "na_values": [""]}
                 texts = pd.read_csv(io.StringIO(text), **options)
                 frame = pd.DataFrame({n: texts[n] if n in doubtful else frame[n] for n in frame})
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:

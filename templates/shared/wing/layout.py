@@ -11,11 +11,17 @@ from pathlib import Path
 from statistics import mode
 
 from ..engine.errors import UserError
+from .class_names import GAP_WORDS
 
 SEPARATORS = ("\t", ";", "|", ",")
 SPACES = r"\s+"
 HEAD_ROWS, HEAD_CHARACTERS, MAX_ABOVE = 200, 100_000, 20
 NUMBER = re.compile(r"[+-]?\d[\d.,]*")
+# Numbers with a decimal mark, and those in which it can be nothing else. 1,2 may be a pair.
+DECIMALS = {
+    ".": (re.compile(r"[+-]?\d+(\.\d+)?"), re.compile(r"[+-]?\d+\.(\d\d?|\d{4,})")),
+    ",": (re.compile(r"[+-]?\d+(,\d+)?"), re.compile(r"[+-]?(\d+,(0\d|\d{4,})|\d{3,},\d\d?)")),
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,23 @@ def find_layout(path: Path, text: str, separator: str = "") -> Layout:
     layout = best[2] if best else _single_column(head)
     check_names(path, layout)
     return layout
+
+
+def looks_numeric(layout: Layout, column: int) -> bool:
+    """Whether the first cells of a column are numbers, or words for gaps."""
+    cells = [cell for cell in layout.cells(column) if cell.lower() not in GAP_WORDS]
+    return bool(cells) and all(map(NUMBER.fullmatch, cells))
+
+
+def decimal_mark(layout: Layout) -> str:
+    """A comma if the first rows have decimal commas and no decimal points; else a point."""
+    found = set[str]()
+    for column in range(layout.width):
+        cells = layout.cells(column)
+        for mark, (number, sure) in DECIMALS.items():
+            if all(map(number.fullmatch, cells)) and any(map(sure.fullmatch, cells)):
+                found.add(mark)
+    return "," if found == {","} else "."
 
 
 def split_cells(text: str, separator: str) -> Iterator[list[str]]:

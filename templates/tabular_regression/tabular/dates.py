@@ -65,7 +65,7 @@ def date_parts(dates: pd.Series) -> dict[str, np.ndarray]:
     "days" counts from the beginning of 1970, with the time of the day as a fraction.
     """
     days = (dates - pd.Timestamp(0)) / pd.Timedelta(days=1)
-    parts = (dates.dt.year, dates.dt.month, dates.dt.dayofweek, days)
+    parts = (dates.dt.year, dates.dt.month, dates.dt.day_of_week, days)
     return {
         name: part.to_numpy(dtype=np.float64, na_value=np.nan)
         for name, part in zip(PARTS, parts, strict=True)

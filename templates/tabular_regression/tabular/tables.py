@@ -1,18 +1,18 @@
 """Tables with typed columns: numbers, dates as numbers, and categories."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
 from ..engine.files import shorten
-from .class_names import clean, join_spellings
+from .class_names import GAP_WORDS, clean, join_spellings
 from .date_columns import find_dates, to_dates
 from .dates import PARTS, date_parts, name_format
 from .number_columns import MARK_NAMES, NumberColumn, TextColumn, read_like, read_numbers
-from .number_texts import CELL, GAP_WORDS
+from .number_texts import CELL
 from .table_files import Table
 from .table_splits import find_column
 
@@ -136,7 +136,7 @@ def drop_units(table: Table, columns: Iterable[str], report: DataReport) -> Tabl
         f"{table.name}: {table.unit} {table.frame.index[0]} is left out, because it has words "
         f"(units?) where numbers are below: {', '.join(words.values())}."
     )
-    return Table(table.name, table.frame.iloc[1:], table.unit)
+    return replace(table, frame=table.frame.iloc[1:])
 
 
 def _to_types(
