@@ -1317,7 +1317,16 @@ def test_a_published_layout_trains_from_the_command_line(rendered: Render, tmp_p
         "8",
     ]
     done = subprocess.run(
-        [sys.executable, str(project / "train.py"), *flags, "--device", "cpu", "--run", "boxes"],
+        [
+            sys.executable,
+            str(project / "train.py"),
+            *flags,
+            "--device",
+            "cpu",
+            "--run",
+            "boxes",
+            "--no-report",
+        ],
         cwd=tmp_path,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
