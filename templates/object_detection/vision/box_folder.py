@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from .annotations import AnnotatedImage, Annotations
 from .boxes import check_boxes, check_sizes
 from .cache import CacheRoom, PixelCache
 from .coco import read_coco
+from .headers import find_pixel_range
 from .image_files import ImageFiles, Texts, pair_by_name
-from .images import SUFFIXES, read_image
+from .images import SUFFIXES, Range, read_image
+from .inspection import inspect_images
 from .pairs import split_missing
 from .voc import read_xml
 from .yolo import read_yolo
@@ -40,6 +43,8 @@ class BoxedImages:
     """(k, 4) each: x1, y1, x2, y2 as fractions of the image's width and height."""
     labels: Sequence[np.ndarray]
     names: Sequence[str]
+    pixel_range: list[float] | None = None
+    """Values that became 0 and 255, if there are more than 8 bits."""
 
 
 def read_box_folder(
@@ -50,6 +55,7 @@ def read_box_folder(
     size: int | None,
     side: int | None,
     cache_gib: float,
+    group_by: str | None = None,
 ) -> tuple[dict[str, BoxedImages], list[str]]:
     """The splits and the names of the classes of a folder.
 
@@ -60,13 +66,17 @@ def read_box_folder(
         size: of the longer side of images in training, if it is known.
         side: larger images are scaled down so that their shorter side has so many pixels.
         cache_gib: disk space for decoded images.
+        group_by: which images stay together in one split; see ``group_files``.
 
     Raises:
         UserError: there are no annotations, something is wrong, or there are too few images.
     """
     splits, classes = read_annotations(root, report)
-    splits = split_missing(splits, settings)
+    splits = split_missing(splits, settings, group_by, attrgetter("path"))
     describe(splits, classes, size, report)
+    paths = {split: [image.path for image in images] for split, images in splits.items()}
+    measured = find_pixel_range(paths, report)
+    pixel_range = None if measured is None else list(measured)
     room, found = CacheRoom(cache_gib), {}
     for split, images in splits.items():
         if not any(len(image.boxes) for image in images):
@@ -74,12 +84,14 @@ def read_box_folder(
                 f"{root}: none of the {len(images)} images of {split} has a box. Add some, or cut "
                 "the images into other splits with --split-seed 1."
             )
-        decode, files = partial(_decode, images, side), [[image.path] for image in images]
+        decode = partial(_decode, paths[split], side, pixel_range)
+        files = [[path] for path in paths[split]]
         found[split] = BoxedImages(
-            pixels=PixelCache(decode, files, kind=f"RGB {side}", room=room),
+            pixels=PixelCache(decode, files, kind=f"RGB {side} {pixel_range}", room=room),
             boxes=[image.boxes for image in images],
             labels=[image.labels for image in images],
-            names=[str(image.path) for image in images],
+            names=[str(path) for path in paths[split]],
+            pixel_range=pixel_range,
         )
     return found, classes
 
@@ -98,7 +110,7 @@ def read_annotations(root: Path, report: DataReport) -> tuple[Splits, list[str]]
         )
     images: list[Path] = []
     texts: Texts = {suffix: [] for suffix in TEXTS}
-    for path in list_files(root, {*TEXTS, *SUFFIXES}):
+    for path in list_files(root, {*TEXTS, *SUFFIXES}, report, "images or annotations"):
         texts.get(path.suffix.lower(), images).append(path)
     found = _read_any(texts, ImageFiles(root, images), report)
     names = sorted({image.split for image in found.images})
@@ -183,6 +195,14 @@ def describe(splits: Splits, classes: list[str], size: int | None, report: DataR
         )
 
 
-def _decode(images: Sequence[AnnotatedImage], side: int | None, index: int) -> Tensor:
+def inspect_boxed_images(splits: dict[str, BoxedImages], report: DataReport) -> None:
+    """See ``inspect_images``."""
+    paths = {split: [Path(name) for name in images.names] for split, images in splits.items()}
+    inspect_images(paths, report, pixel_range=splits["train"].pixel_range)
+
+
+def _decode(
+    paths: Sequence[Path], side: int | None, pixel_range: Range | None, index: int
+) -> Tensor:
     """(3, H, W) uint8."""
-    return read_image(images[index].path, side)
+    return read_image(paths[index], side, pixel_range)
