@@ -14,8 +14,8 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from sklearn.datasets import load_digits
 from PIL import Image, ImageDraw, ImageFont
+from sklearn.datasets import load_digits
 
 from .common import package_folder
 

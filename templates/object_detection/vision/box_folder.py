@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from ..engine.data_report import DataReport, some
-from ..engine.errors import UserError
+from ..engine.errors import UserError, join_errors
 from ..engine.listing import list_files
 from ..engine.splits import SplitSettings
 from .annotations import AnnotatedImage, Annotations
@@ -196,9 +196,11 @@ def describe(splits: Splits, classes: list[str], size: int | None, report: DataR
 
 
 def inspect_boxed_images(splits: dict[str, BoxedImages], report: DataReport) -> None:
-    """See ``inspect_images``."""
+    """See ``inspect_images``; a UserError names the images that cannot be used."""
     paths = {split: [Path(name) for name in images.names] for split, images in splits.items()}
-    inspect_images(paths, report, pixel_range=splits["train"].pixel_range)
+    errors = inspect_images(paths, report, pixel_range=splits["train"].pixel_range)
+    if errors:
+        raise join_errors(errors, sum(map(len, paths.values())), "images")
 
 
 def _decode(
