@@ -306,6 +306,7 @@ def test_pairs_in_a_file_of_decimal_points_stay_names_and_are_said(
         ["00715", "01234", "98001"],
         ["1/2", "3/4", "1/4"],
         ["12%", "0.5", "7"],
+        ["123456789012345678901", "123456789012345678902", "7"],
         ["192.168.0.1", "10.0.0.7", "10.0.0.8"],
     ],
 )
@@ -319,7 +320,7 @@ def test_what_is_no_number_stays_a_name(cells: list[str], tables: Project, tmp_p
 
 
 @pytest.mark.parametrize(
-    "word", ["", "-", "--", "n/a", "N/A", "NA", "NaN", "null", "None", "?", "#DIV/0!", "–", "."]
+    "word", ["", "-", "--", "n/a", "N/A", "NA", "NaN", "null", "None", "?", "#DIV/0!", "–", ".", "\u00a0"]
 )
 @pytest.mark.parametrize("every", [4, 20])
 def test_a_word_for_a_gap_is_a_gap_in_a_column_of_numbers(
@@ -664,6 +665,7 @@ def test_a_damaged_byte_in_utf8_is_refused_with_its_line(tables: Project, tmp_pa
         (table({"a": comma(A), "b": comma(B), "y": comma(Y)}), "semicolons"),
         (b"\x00\x01\x02\x03" * 100, "not a text file"),
         (table(COLUMNS).replace("y\n", "z\n", 1), "no column 'y'"),
+        ("mm,place,EUR\n" + table(COLUMNS), "stand in row 2"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(

@@ -23,7 +23,7 @@ from .tabular.columns import (
     to_numbers,
 )
 from .tabular.embedded import breast_cancer, diabetes
-from .tabular.inspection import describe_tables, note_duplicates
+from .tabular.inspection import describe_tables, note_contradictions
 from .tabular.splits import class_numbers, count_classes, split_table
 from .tabular.table_files import Table
 from .tabular.table_splits import read_splits
@@ -160,7 +160,7 @@ def make_data(hparams: Hyperparameters) -> Data:
         tables[split] = read_other_table(files[split], info.formats, options, report)
     train, val, test = (TableDataset(tables[name], info) for name in ("train", "val", "test"))
     describe_tables(tables, info.target, info.categorical, info.classes, report)
-    inspect = partial(note_duplicates, tables, info.target, report)
+    inspect = partial(note_contradictions, tables, info.target, report)
     return Data(train, val, test, info, in_memory=True, report=report, inspect=inspect)
 
 

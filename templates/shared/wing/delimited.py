@@ -15,7 +15,7 @@ from ..engine.errors import UserError
 from .class_names import GAP_WORDS
 from .layout import NUMBER, SPACES, Layout, decimal_mark, find_layout, looks_numeric, split_cells
 
-CODE = re.compile(r"0\d+")
+CODE = re.compile(r"0\d+|[1-9]\d{16,}")
 NUMBER_GAPS = [
     "",
     "NaN",
@@ -64,7 +64,7 @@ def _parse(
     path: Path, text: str, layout: Layout, text_columns: Collection[str], first_row: int
 ) -> pd.DataFrame:
     as_text = {n for n, name in enumerate(layout.names) if name in text_columns}
-    # 00715 is a code: as a number it would lose its zeros.
+    # 00715 and 20 digits are codes: as numbers they would lose some.
     as_text |= {n for n in range(layout.width) if any(map(CODE.fullmatch, layout.cells(n)))}
     numeric = {n for n in range(layout.width) if looks_numeric(layout, n)} - as_text
     options: dict[str, Any] = {
@@ -169,8 +169,8 @@ def _note_short_rows(
     narrow = [row for row, n in zip(frame.index, widths, strict=False) if 0 < n < len(layout.names)]
     if narrow:
         report.note(
-            f"{path.name}: {some(narrow, len(frame), 'row')}, have fewer cells than there are "
-            "columns. The last ones are read as gaps."
+            f"{path.name}: there are fewer cells than columns in "
+            f"{some(narrow, len(frame), 'row')}. The last ones are read as gaps."
         )
 
 
@@ -183,8 +183,8 @@ def _drop_repeated_names(frame: pd.DataFrame, name: str, report: DataReport) -> 
     rows = frame.index[is_names].tolist()
     if rows:
         report.note(
-            f"{name}: {some(rows, len(frame), 'row')}, repeat the names of the columns and are "
-            "left out."
+            f"{name}: the names of the columns are repeated in {some(rows, len(frame), 'row')}. "
+            "These are left out."
         )
     return frame[~is_names]
 

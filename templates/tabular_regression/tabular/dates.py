@@ -54,6 +54,8 @@ def read_dates(texts: Sequence[str], format: str) -> pd.DatetimeIndex:
 
 def name_format(format: str) -> str:
     """The format in words."""
+    if format == ISO:
+        return "year-month-day"
     names = {"%Y": "year", "%y": "year", "%m": "month", "%b": "month", "%B": "month", "%d": "day"}
     found = [names[code] for code in re.findall(r"%\w", format) if code in names]
     return "-".join(found) or "time"

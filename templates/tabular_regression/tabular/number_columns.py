@@ -15,7 +15,7 @@ from .table_files import Table
 LARGEST = float(np.finfo(np.float32).max)
 MARK_NAMES = {".": "point", ",": "comma"}
 PAIR = re.compile(r"\d{1,2}(,[1-9]?\d)?")
-CODE = re.compile(r"0\d+")
+CODE = re.compile(r"0\d+|[1-9]\d{16,}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class TextColumn:
     def looks_numeric(self) -> bool:
         """Whether most texts are numbers of some kind."""
         num_parts = sum(part is not None for part in self.numbers.parts)
-        return num_parts > 0.5 * len(self.numbers.texts)
+        return num_parts >= 0.5 * max(1, len(self.numbers.texts))
 
     @property
     def is_pairs(self) -> bool:

@@ -47,7 +47,9 @@ class NumberTexts:
     def __init__(self, texts: Sequence[str], counts: np.ndarray) -> None:
         plain = [EVEN.sub("", text.translate(TRANSLATION).strip()) for text in texts]
         self.texts, self.counts = texts, counts
-        self.is_gap = np.array([text.lower() in GAP_WORDS for text in plain], dtype=bool)
+        self.is_gap = np.array(
+            [not text or text.lower() in GAP_WORDS for text in plain], dtype=bool
+        )
         self.parts = self._take_apart(plain)
         self.currency, self.unit, self.factors = "", "", dict.fromkeys([""], 1.0)
         self._agree_on_units()

@@ -38,6 +38,12 @@ class ReadOptions:
     def check(self, table: Table) -> None:
         """Refuse columns that the table does not have."""
         names = list(table.frame)
+        if self.target not in names and self.target in table.frame.iloc[0].tolist():
+            row = table.frame.index[0]
+            raise UserError(
+                f"The names of the columns of {table.name} seem to stand in {table.unit} {row}. "
+                "Remove what is above them."
+            )
         flags = {"--target": [self.target], "--drop-columns": self.dropped}
         flags |= {"--categorical-columns": self.categorical}
         flags |= {"--group-column": [self.group]} if self.group else {}
