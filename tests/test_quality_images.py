@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from conftest import Render
+
 from benchmarks.quality.image_sets import SETS, write_set
 from benchmarks.quality.images import train
-from conftest import Render
 
 
 def test_the_default_augmentation_costs_nothing_on_digits(render: Render, tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ COMMON = {
     """,
     "PACKAGE/engine": """
         __init__.py builds.py checkpoint.py data.py data_report.py device.py distributed.py
-        errors.py evaluation.py files.py folders.py loading.py machine.py metric_log.py
-        profiler.py run.py run_directory.py seeding.py settings.py signals.py splits.py
+        errors.py evaluation.py files.py folders.py listing.py loading.py machine.py metric_log.py
+        profiler.py run.py run_directory.py seeding.py settings.py signals.py splits.py threads.py
     """,
     "PACKAGE/report": """
         __init__.py base.html.jinja curves.py data.html.jinja data_figures.py macros.html.jinja
@@ -48,35 +48,41 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         "image_classification": {
             "PACKAGE/vision": """
                 __init__.py batches.py cache.py class_metrics.py class_weights.py classifiers.py
-                digits.py image_folder.py images.py mirroring.py normalize.py pretrained.py sizes.py
+                digits.py headers.py image_folder.py images.py inspection.py mirroring.py
+                normalize.py pretrained.py sizes.py
             """,
             "PACKAGE/report": "confusion.py mistakes.py panels.py",
         },
         "semantic_segmentation": {
             "PACKAGE/vision": """
-                __init__.py cache.py images.py mask_folder.py masks.py normalize.py pairs.py
-                pretrained.py scenes.py segmenters.py
+                __init__.py cache.py headers.py images.py inspection.py legend.py mask_files.py
+                mask_folder.py masks.py normalize.py pairs.py pretrained.py scenes.py segmenters.py
+                survey.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
         },
         "object_detection": {
             "PACKAGE/vision": """
-                __init__.py annotations.py box_folder.py cache.py coco.py detectors.py images.py
-                matching.py metrics.py pairs.py pretrained.py scenes.py yolo.py
+                __init__.py annotations.py box_folder.py boxes.py cache.py coco.py detectors.py
+                headers.py image_files.py images.py inspection.py matching.py metrics.py pairs.py
+                pretrained.py scenes.py voc.py yolo.py yolo_config.py
             """,
             "PACKAGE/report": "class_bars.py panels.py precision_recall.py",
         },
         "tabular_regression": {
             "PACKAGE/tabular": """
-                __init__.py class_metrics.py class_weights.py columns.py embedded.py metrics.py
-                splits.py tables.py
+                __init__.py class_metrics.py class_names.py class_weights.py columns.py
+                date_columns.py dates.py delimited.py embedded.py encodings.py inspection.py
+                layers.py layout.py metrics.py number_columns.py number_texts.py splits.py
+                table_files.py table_splits.py tables.py
             """,
             "PACKAGE/report": "confusion.py mistakes.py tables.py",
         },
         "text_classification": {
             "PACKAGE/text": """
-                __init__.py class_metrics.py class_weights.py names.py tables.py texts.py
-                vocabulary.py
+                __init__.py class_metrics.py class_names.py class_weights.py delimited.py
+                encodings.py inspection.py layout.py names.py reading.py table_files.py
+                table_splits.py tables.py texts.py vocabulary.py
             """,
             "PACKAGE/report": "confusion.py mistakes.py tables.py",
         },
@@ -257,6 +263,8 @@ def test_every_dependency_has_tested_bounds(rendered: Render, answers: dict[str,
     pyproject = tomllib.loads((rendered(**answers) / "pyproject.toml").read_text("utf-8"))
 
     requirements = pyproject["project"]["dependencies"] + pyproject["dependency-groups"]["dev"]
+    for extra in pyproject["project"].get("optional-dependencies", {}).values():
+        requirements += extra
     for requirement in [*requirements, *pyproject["build-system"]["requires"]]:
         assert re.fullmatch(r"[a-z0-9-]+>=[0-9.]+,<[0-9.]+", requirement), requirement
     assert "torch>=2.14,<2.15" in requirements

@@ -59,6 +59,7 @@ def make_hparams(workload: Workload, changes: dict[str, Any]) -> Any:
         return table_hparams(workload.path, **changes)
     if isinstance(workload, Files):
         changes = changes | {"data": workload.folder, "image_size": workload.SIZE}
+        changes = changes | {"augment": "crop", "mirror": "yes"}
     return load_module("hyperparameters").Hyperparameters(label_smoothing=0.0, **changes)
 
 

@@ -11,7 +11,7 @@ import importlib
 import sys
 from pathlib import Path
 
-PARTS = {"__init__", "__main__", "common"}
+PARTS = {"__init__", "__main__", "common", "child"}
 
 
 def subjects() -> list[str]:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from sklearn.datasets import load_digits
 from PIL import Image, ImageDraw, ImageFont
+from sklearn.datasets import load_digits
 
 from .common import package_folder
 
@@ -199,10 +199,12 @@ def shapes(size: int) -> Draw:
     return draw
 
 
-def shape_mask(shape: str, size: int, random: Random) -> np.ndarray:
-    """(size, size) in [0, 1]: where the shape is."""
+def shape_mask(
+    shape: str, size: int, random: Random, smallest: float = 0.4, largest: float = 0.8
+) -> np.ndarray:
+    """(size, size) in [0, 1]: where the shape is, whose diameter is a share of the size."""
     canvas = Image.new("L", (2 * size, 2 * size))
-    pen, radius = ImageDraw.Draw(canvas), size * random.uniform(0.4, 0.8)
+    pen, radius = ImageDraw.Draw(canvas), size * random.uniform(smallest, largest)
     x, y = (random.uniform(radius * 0.8, 2 * size - radius * 0.8) for _ in range(2))
     turn = random.uniform(0, 2 * math.pi)
 
@@ -312,21 +314,21 @@ SETS = {
     ),
     "symbols-224": ImageSet(
         numbered(10),
-        (40, 10, 60),
+        (35, 8, 60),
         symbols_on_pictures(224, SYMBOLS, PICTURES),
         True,
         "tuned",
         ".jpg",
     ),
-    "faces-25": ImageSet(("face", "other"), (120, 30, 300), faces, True, "unseen"),
+    "faces-25": ImageSet(("face", "other"), (80, 20, 300), faces, True, "unseen"),
     "greek-40": ImageSet(
-        numbered(23), (22, 5, 35), letters(40, GREEK, GREEK_FONTS), False, "unseen"
+        numbered(23), (18, 4, 35), letters(40, GREEK, GREEK_FONTS), False, "unseen"
     ),
-    "spirals-64": ImageSet(SPIRALS, (100, 20, 180), spirals(64), False, "unseen"),
-    "arrows-32": ImageSet(ARROWS, (120, 25, 200), arrows(32), False, "trial"),
-    "colors-28": ImageSet(HUES, (60, 15, 100), colors(28), True, "trial"),
+    "spirals-64": ImageSet(SPIRALS, (80, 15, 180), spirals(64), False, "unseen"),
+    "arrows-32": ImageSet(ARROWS, (90, 20, 200), arrows(32), False, "trial"),
+    "colors-28": ImageSet(HUES, (30, 10, 80), colors(28), True, "trial"),
     "pictures-224": ImageSet(
-        stems(OTHERS), (60, 15, 120), parts(OTHERS, 110, 224, "RGB"), True, "trial", ".jpg"
+        stems(OTHERS), (45, 10, 100), parts(OTHERS, 110, 224, "RGB"), True, "trial", ".jpg"
     ),
     "digits-48": ImageSet(numbered(10), (50, 12, 70), digits(48, dark=True), False, "trial"),
     "shapes-64": ImageSet(SHAPES, (50, 10, 80), shapes(64), True, "trial"),

@@ -13,6 +13,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -24,7 +25,7 @@ from ..tables import table
 from .common import machine_line, package_folder, parser, train_and_test, write
 
 LIBRARIES = ("matplotlib", "numpy", "pandas", "scipy", "sklearn", "torch")
-PER_LIBRARY = 700
+PER_LIBRARY, PER_FILE = 700, 8
 MIN_LENGTH = 30  # characters
 SPLITS = ("train", "train", "train", "val", "test")  # of every five files
 SETS = {"docstrings, first paragraph": 1, "docstrings, three paragraphs": 3}
@@ -72,7 +73,7 @@ def docstrings(num_paragraphs: int) -> Rows:
         files = [path for path in files if "test" not in path.as_posix()]
         count = 0
         for number, path in enumerate(files[:: max(1, len(files) // 250)]):
-            for text in beginnings(path, num_paragraphs):
+            for text in islice(beginnings(path, num_paragraphs), PER_FILE):
                 if count < PER_LIBRARY and len(text) >= MIN_LENGTH and text not in seen:
                     seen.add(text)
                     rows[SPLITS[number % len(SPLITS)]].append((text, library))

@@ -96,14 +96,10 @@ def make_data(hparams: Hyperparameters) -> Data:
         splits, classes = read_digits(hparams)
     else:
         size = size or typical_size(hparams.data, report)
-        splits, classes = read_image_folder(
-            hparams.data,
-            hparams,
-            report,
-            side=decoded_side(hparams, size),
-            cache_gib=hparams.cache_gib,
-            group_by=hparams.group_by,
-        )
+        kind = augmentation_kind(hparams)
+        report.note(f"Training images are changed at random as --augment {kind} says.")
+        side = decoded_side(hparams, size)
+        splits, classes = read_image_folder(hparams.data, hparams, report, side=side)
     for name, images in splits.items():
         report.count_classes(name, images.labels, classes)
     fixed = {name: ImageDataset(images, resize(size, original)) for name, images in splits.items()}

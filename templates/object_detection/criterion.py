@@ -35,7 +35,8 @@ class Criterion:
     def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The loss of each sample, and what metrics and figures need: (N, ...) each.
 
-        Images with fewer boxes than others have rows with label -1.
+        Images with fewer boxes than others have rows with label -1. "_size" is their height and
+        width, for predict.
         """
         images, targets = batch
         losses, detections = model(images, targets)
@@ -47,6 +48,7 @@ class Criterion:
             "true_boxes": pad_rows([target["boxes"] for target in targets], true),
             "true_labels": pad_rows([target["labels"] for target in targets], true, -1),
             "loss": total(losses),
+            "_size": torch.tensor([image.shape[1:] for image in images]),
         }
 
     def metrics(self) -> "MetricCollection":

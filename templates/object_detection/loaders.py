@@ -1,6 +1,9 @@
 """Step 2, load data: images with boxes, and how both are resized and augmented."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,10 +13,16 @@ from torchvision.transforms import v2
 
 from .engine.data import BatchDataset, Data, SampleDataset
 from .engine.data_report import DataReport
+from .engine.inputs import OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
-from .vision.box_folder import BoxedImages, read_box_folder
+from .vision.box_folder import (
+    BoxedImages,
+    inspect_boxed_images,
+    open_images,
+    read_box_folder,
+)
 from .vision.cache import PixelCache
 from .vision.detectors import check_detector
 from .vision.images import channel_statistics
@@ -40,6 +49,8 @@ class DataInfo:
     mean: list[float] = field(default_factory=list)
     """Of each channel, for values from 0 to 1. Torchvision's detectors have their own."""
     std: list[float] = field(default_factory=list)
+    pixel_range: list[float] | None = None
+    """Values that became 0 and 255, in images with more than 8 bits."""
 
 
 class DetectionDataset(SampleDataset):
@@ -87,7 +98,13 @@ def make_data(hparams: Hyperparameters) -> Data:
     else:
         side = DECODED_SCALE * size if size else None
         splits, classes = read_box_folder(
-            hparams.data, hparams, report, size=size, side=side, cache_gib=hparams.cache_gib
+            hparams.data,
+            hparams,
+            report,
+            size=size,
+            side=side,
+            cache_gib=hparams.cache_gib,
+            group_by=hparams.group_by,
         )
     train, val, test = (splits[name] for name in ("train", "val", "test"))
     statistics = channel_statistics(DetectionDataset(train, resize(size))) if is_small else {}
@@ -96,11 +113,21 @@ def make_data(hparams: Hyperparameters) -> Data:
         train=DetectionDataset(train, augmentation(hparams, size)),
         val=DetectionDataset(val, resize(size)),
         test=DetectionDataset(test, resize(size)),
-        info=DataInfo(classes, size, max_boxes, **statistics),
+        info=DataInfo(classes, size, max_boxes, **statistics, pixel_range=train.pixel_range),
         in_memory=hparams.data is None,
         caches=[x.pixels for x in (train, val) if isinstance(x.pixels, PixelCache)],
         report=report,
+        inspect=partial(inspect_boxed_images, splits, report) if hparams.data else None,
     )
+
+
+def make_inputs(
+    files: Sequence[Path], hparams: Hyperparameters, info: DataInfo
+) -> list[OpenInputs]:
+    """The user's own images as a data set without boxes, for predict."""
+    size = info.image_size
+    images = open_images(files, DECODED_SCALE * size if size else None, info.pixel_range)
+    return [lambda failures: DetectionDataset(images, resize(size))]
 
 
 def digit_scenes(hparams: Hyperparameters) -> tuple[dict[str, BoxedImages], list[str]]:

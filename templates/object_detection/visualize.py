@@ -1,20 +1,27 @@
 """Step 6, visualize: predicted boxes, precision and recall, missed objects, wrong detections."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from torch import Tensor
+from torchvision.utils import draw_bounding_boxes
 
 from .engine.data import Data
 from .engine.files import shorten
-from .loaders import Sample
+from .engine.inputs import PredictOptions
+from .loaders import DataInfo, Sample
 from .report.class_bars import draw_class_bars
 from .report.panels import draw_samples, grid, show
 from .report.precision_recall import draw_precision_recall
+from .vision.images import image_size, read_image
 from .vision.matching import (
     Matches,
     PrecisionCurve,
@@ -47,6 +54,40 @@ def draw(predictions: Predictions, data: Data) -> Iterator[tuple[str, Figure, st
         yield "mistakes", *draw_mistakes(matches, data, names)
     figure = draw_samples(data, 6, 1.7, partial(draw_sample, names=names))
     yield "augmented_samples", figure, "Training images as the model sees them."
+
+
+def make_rows(
+    outputs: Mapping[str, np.ndarray],
+    places: Sequence[str],
+    info: DataInfo,
+    options: PredictOptions,
+) -> Iterator[dict[str, Any]]:
+    """The rows of the table that predict writes, one for each image.
+
+    Boxes are x1, y1, x2, y2 in pixels of the file, the most certain first.
+    """
+    for n, place in enumerate(places):
+        width, height = image_size(Path(place))
+        scale = np.array([width, height] * 2) / outputs["_size"][n][[1, 0, 1, 0]]
+        is_kept = (outputs["labels"][n] >= 0) & (outputs["scores"][n] >= options.min_score)
+        boxes = (outputs["boxes"][n][is_kept] * scale).tolist()
+        names = [info.classes[label] for label in outputs["labels"][n][is_kept]]
+        scores = outputs["scores"][n][is_kept].tolist()
+        found = zip(names, scores, boxes, strict=True)
+        objects = [{"class": name, "score": score, "box": box} for name, score, box in found]
+        yield {"file": place, "objects": objects}
+
+
+def make_picture(row: Mapping[str, Any], info: DataInfo) -> Tensor:
+    """The image of a row (3, H, W) uint8, with its boxes."""
+    image = read_image(Path(row["file"]), pixel_range=info.pixel_range)
+    objects = row["objects"]
+    if not objects:
+        return image
+    boxes = torch.tensor([found["box"] for found in objects])
+    texts = [f"{found['class']} {found['score']:.2f}" for found in objects]
+    drawn: Tensor = draw_bounding_boxes(image, boxes, texts, colors=CORRECT, width=2)
+    return drawn
 
 
 def draw_detections(matches: Matches, data: Data, names: list[str]) -> tuple[Figure, str]:

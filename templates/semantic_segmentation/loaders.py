@@ -82,14 +82,8 @@ def make_data(hparams: Hyperparameters) -> Data:
         splits, classes = digit_scenes(hparams)
     else:
         size = size or OWN_SIZE
-        splits, classes = read_mask_folder(
-            hparams.data,
-            hparams,
-            report,
-            side=DECODED_SCALE * size,
-            cache_gib=hparams.cache_gib,
-            group_by=hparams.group_by,
-        )
+        side = DECODED_SCALE * size
+        splits, classes = read_mask_folder(hparams.data, hparams, report, side=side)
     if original and hparams.pretrained:
         statistics = {"mean": original.mean, "std": original.std}
     else:

@@ -44,7 +44,7 @@ class Hyperparameters:
 
     # Model
     model: Literal["linear", "mlp", "tabm"] = "tabm"
-    """linear; mlp: a linear model plus residual blocks; or tabm: an ensemble of such mlps that share
+    """linear; mlp: a linear model plus residual blocks; tabm: an ensemble of such mlps that share
     most weights, and see in which bin a number is."""
     members: Annotated[int, Interval(ge=1, le=1024)] = 16
     """Members of the ensemble of tabm."""
@@ -65,7 +65,7 @@ class Hyperparameters:
     """Loss of regression. Huber lets large errors count less. Classification uses cross-entropy."""
     huber_delta: PositiveFloat = 1.0
     """Error from which the Huber loss is linear, in standard deviations of the target."""
-    ridge_alpha: NonNegativeFloat = 0.3
+    ridge_alpha: NonNegativeFloat = 0.1
     """L2 penalty on the weights of the residual blocks, like alpha of scikit-learn's Ridge: it
     matters less with more rows. The linear part has no penalty."""
     class_weights: Literal["equal", "balanced"] = "equal"
@@ -94,7 +94,7 @@ class Hyperparameters:
     """Seed of the weights, the order of the rows, and dropout."""
     epochs: Count = 100
     """Number of passes over the training rows."""
-    batch_size: Count = 64
+    batch_size: Count = 32
     """Rows per optimizer step, over all processes and micro-batches together."""
     monitor: Literal[
         "loss", "r2", "rmse", "mae", "accuracy", "balanced_accuracy", "f1", "auroc"

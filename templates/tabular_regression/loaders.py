@@ -22,11 +22,11 @@ from .tabular.columns import (
     select_columns,
     statistics,
     to_codes,
-    used_formats,
+    to_numbers,
 )
 from .tabular.embedded import breast_cancer, diabetes
-from .tabular.inspection import describe_tables, note_duplicates
-from .tabular.splits import class_numbers, find_classes, split_table
+from .tabular.inspection import describe_tables, note_contradictions
+from .tabular.splits import class_numbers, count_classes, split_table
 from .tabular.table_files import Table
 from .tabular.table_splits import read_splits
 from .tabular.tables import ReadOptions, read_inputs, read_other_table, read_training_table
@@ -43,8 +43,7 @@ class DataInfo:
     num_rows: int
     target: str
     numeric: dict[str, Statistics]
-    """Median, mean, standard deviation of each column, after its offset is subtracted, and whether
-    cells are missing."""
+    """Each column's offset, which is subtracted, and the statistics of the rest."""
     categorical: dict[str, list[str]]
     """The categories of each column; the first of them has code 1."""
     left_out: dict[str, str]
@@ -71,12 +70,10 @@ class TableDataset(Dataset[Batch]):
 
     def __init__(self, table: Table, info: DataInfo) -> None:
         shape = (-1, len(table.frame))
-        numbers = [
-            table.numbers(column) - info.numeric[column]["offset"] for column in info.numeric
-        ]
-        codes = to_codes(table.frame, info.categorical)
-        self.numeric = torch.tensor(np.array(numbers).reshape(shape).T, dtype=torch.float32)
-        self.categories = torch.tensor(np.array(codes).reshape(shape).T, dtype=torch.int64)
+        numbers = np.array(to_numbers(table, info.numeric)).reshape(shape)
+        codes = np.array(to_codes(table, info.categorical)).reshape(shape)
+        self.numeric = torch.tensor(numbers.T, dtype=torch.float32)
+        self.categories = torch.tensor(codes.T, dtype=torch.int64)
         self.target = make_target(table, info)
         self.table = table
 
@@ -148,13 +145,11 @@ def make_info(
     """Learn from the training rows how to read the columns."""
     target = options.target
     columns = select_columns(train, target, formats, report)
-    used = used_formats(formats, target, columns)
     edges = {name: bin_edges(train.numbers(name), num_bins) for name in columns[0]}
-    info = DataInfo(len(train.frame), target, *columns, used, edges=edges)
+    info = DataInfo(len(train.frame), target, *columns, edges=edges)
     if options.classify:
-        classes = find_classes(train, target)
-        counts = np.bincount(class_numbers(train, target, classes), minlength=len(classes))
-        return replace(info, classes=classes, class_counts=counts.tolist())
+        counts = count_classes(train, target)
+        return replace(info, classes=list(counts), class_counts=list(counts.values()))
     known = statistics(train.numbers(target))
     offset, mean, std = known["offset"], known["mean"], known["std"]
     return replace(info, target_offset=offset, target_mean=mean, target_std=std)
@@ -172,7 +167,7 @@ def make_data(hparams: Hyperparameters) -> Data:
         tables[split] = read_other_table(files[split], info.formats, options, report)
     train, val, test = (TableDataset(tables[name], info) for name in ("train", "val", "test"))
     describe_tables(tables, info.target, info.categorical, info.classes, report)
-    inspect = partial(note_duplicates, tables, info.target, report)
+    inspect = partial(note_contradictions, tables, info.target, report)
     return Data(train, val, test, info, in_memory=True, report=report, inspect=inspect)
 
 

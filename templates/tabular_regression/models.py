@@ -7,12 +7,14 @@ from torch import Tensor, nn
 
 from .hyperparameters import Hyperparameters
 from .loaders import DataInfo
-from .tabular.layers import Linear, PiecewiseLinear, make_block, make_embedding
+from .tabular.layers import Embeddings, Linear, PiecewiseLinear, make_block
 from .utils import default_embedding_size
 
 # Numeric features are clamped to this many standard deviations. Otherwise a single extreme cell
 # would decide the prediction of its row and the gradient of its batch.
 MAX_DEVIATION = 10.0
+Sizes = tuple[int, list[int], int]
+"""Number of features, of categories in each column, and of outputs."""
 
 
 class TabularModel(nn.Module):
@@ -81,21 +83,14 @@ class MLP(nn.Module):
     et al. 2021, https://arxiv.org/abs/2106.11959.
     """
 
-    def __init__(
-        self,
-        num_features: int,
-        num_categories: list[int],
-        num_outputs: int,
-        hparams: Hyperparameters,
-    ) -> None:
+    def __init__(self, sizes: Sizes, hparams: Hyperparameters) -> None:
         super().__init__()
-        sizes = [hparams.embedding_size or default_embedding_size(n) for n in num_categories]
-        self.linear = Linear(num_features, num_categories, num_outputs)
-        self.embeddings = nn.ModuleList(map(make_embedding, num_categories, sizes))
-        self.first = nn.Linear(num_features + sum(sizes), hparams.width)
-        self.blocks = nn.ModuleList(
-            make_block(hparams.width, hparams.dropout) for _ in range(hparams.depth)
-        )
+        num_features, num_categories, num_outputs = sizes
+        self.linear = Linear(*sizes)
+        self.embed = make_embeddings(num_categories, hparams)
+        self.first = nn.Linear(num_features + self.embed.size, hparams.width)
+        blocks = (make_block(hparams.width, hparams.dropout) for _ in range(hparams.depth))
+        self.blocks = nn.ModuleList(blocks)
         last = nn.Linear(hparams.width, num_outputs)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -103,8 +98,7 @@ class MLP(nn.Module):
 
     def forward(self, features: Tensor, categories: Tensor) -> Tensor:
         """(N, features) and (N, K) to (N, outputs)."""
-        embedded = [table(categories[:, k]) for k, table in enumerate(self.embeddings)]
-        hidden = self.first(torch.cat([features, *embedded], dim=1))
+        hidden = self.first(self.embed(features, categories))
         for block in self.blocks:
             hidden = hidden + block(hidden)
         output: Tensor = self.linear(features, categories) + self.head(hidden)
@@ -112,45 +106,46 @@ class MLP(nn.Module):
 
 
 class TabM(nn.Module):
-    """An ensemble of MLPs in one network, over binned numbers, beside a linear model.
+    """An ensemble of MLPs in one network, beside a linear model and a curve for every column.
 
-    All members share the layers. Each has its own scale and shift of the first layer's outputs,
-    which begin as random signs, and its own last layer, which begins at zero. They learn from the
-    same batch, each from its own loss. After TabM: Gorishniy, Kotelnikov and Babenko 2025,
-    https://arxiv.org/abs/2410.24210.
+    The members share the layers. Each has its own scale and shift of the first layer's outputs,
+    which begin at random, and its own last layer, which begins at zero. Each learns from its own
+    loss. After TabM: Gorishniy, Kotelnikov and Babenko 2025, https://arxiv.org/abs/2410.24210.
     """
 
-    def __init__(
-        self,
-        edges: list[list[float]],
-        num_features: int,
-        num_categories: list[int],
-        num_outputs: int,
-        hparams: Hyperparameters,
-    ) -> None:
+    def __init__(self, sizes: Sizes, edges: list[list[float]], hparams: Hyperparameters) -> None:
         super().__init__()
+        num_features, num_categories, num_outputs = sizes
         members, width = hparams.members, hparams.width
-        sizes = [hparams.embedding_size or default_embedding_size(n) for n in num_categories]
-        self.linear = Linear(num_features, num_categories, num_outputs)
+        self.linear = Linear(*sizes)
         self.bins = PiecewiseLinear(edges)
-        self.embeddings = nn.ModuleList(map(make_embedding, num_categories, sizes))
-        self.first = nn.Linear(num_features + len(self.bins.start) + sum(sizes), width)
+        self.curves = Linear(self.bins.size, [], num_outputs, speed=3.0)
+        self.embed = make_embeddings(num_categories, hparams)
+        self.first = nn.Linear(num_features + self.bins.size + self.embed.size, width)
         self.member_scale = nn.Parameter(torch.randint(2, (members * width,)) * 2.0 - 1)
         self.member_shift = nn.Parameter(torch.empty(members * width).uniform_(-0.5, 0.5))
-        self.blocks = nn.ModuleList(make_block(width, hparams.dropout) for _ in range(hparams.depth))
+        blocks = (make_block(width, hparams.dropout) for _ in range(hparams.depth))
+        self.blocks = nn.ModuleList(blocks)
         self.dropout = nn.Dropout(hparams.dropout)
         self.heads = nn.Parameter(torch.zeros(members, width, num_outputs))
 
     def forward(self, features: Tensor, categories: Tensor) -> Tensor:
         """(N, features) and (N, K) to (N, members, outputs)."""
-        embedded = [table(categories[:, k]) for k, table in enumerate(self.embeddings)]
-        shared = self.first(torch.cat([features, self.bins(features), *embedded], dim=1))
-        scale, shift = (p.view(len(self.heads), -1) for p in (self.member_scale, self.member_shift))
+        bins = self.bins(features)
+        shared = self.first(self.embed(torch.cat([features, bins], dim=1), categories))
+        scale, shift = (v.view(-1, shared.shape[1]) for v in (self.member_scale, self.member_shift))
         hidden = shared.unsqueeze(1) * scale + shift
         for block in self.blocks:
             hidden = hidden + block(hidden)
         own = torch.einsum("nmw,mwo->nmo", self.dropout(hidden.relu()), self.heads)
-        return own + self.linear(features, categories).unsqueeze(1)
+        additive = self.linear(features, categories) + self.curves(bins, categories)
+        return own + additive.unsqueeze(1)
+
+
+def make_embeddings(num_categories: list[int], hparams: Hyperparameters) -> Embeddings:
+    """Of the size that ``hparams`` give, or larger ones for more categories."""
+    sizes = [hparams.embedding_size or default_embedding_size(n) for n in num_categories]
+    return Embeddings(num_categories, sizes)
 
 
 def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = True) -> nn.Module:
@@ -161,6 +156,6 @@ def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = T
     if hparams.model == "linear":
         return TabularModel(Linear(*sizes), info)
     if hparams.model == "mlp":
-        return TabularModel(MLP(*sizes, hparams), info)
+        return TabularModel(MLP(sizes, hparams), info)
     edges = [info.edges[column] for column in info.numeric]
-    return TabularModel(TabM(edges, *sizes, hparams), info)
+    return TabularModel(TabM(sizes, edges, hparams), info)

@@ -23,9 +23,9 @@ class Hyperparameters:
     """Column (in JSON lines: key) of the texts."""
     label_column: str = "label"
     """Column (in JSON lines: key) of the classes."""
-    tokens: Literal["characters", "words"] = "characters"
+    tokens: Literal["auto", "characters", "words"] = "auto"
     """What a text is a sequence of. words needs spaces between them; punctuation marks are words
-    too."""
+    too. auto: words if half of the training texts have more than 40 characters and six words."""
     lowercase: bool = False
     """Convert texts to lower case."""
     min_count: Count = 2

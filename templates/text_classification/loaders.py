@@ -1,7 +1,7 @@
 """Step 2, load data: texts as numbers of their tokens, the data set, and the loaders."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +18,16 @@ from .engine.run import Run
 from .hyperparameters import Hyperparameters
 from .text.inspection import note_duplicates
 from .text.names import read_names
-from .text.texts import Texts, group_inputs, read_inputs, read_texts, split_texts
-from .text.vocabulary import PADDING, UNKNOWN, build_vocabulary, to_numbers, tokenize
+from .text.reading import group_inputs, read_inputs, read_texts
+from .text.texts import Texts, split_texts
+from .text.vocabulary import (
+    PADDING,
+    UNKNOWN,
+    build_vocabulary,
+    choose_tokens,
+    to_numbers,
+    tokenize,
+)
 
 NOTEWORTHY = 0.01  # share of unknown tokens
 
@@ -34,6 +42,8 @@ class DataInfo:
     classes: list[str]
     class_counts: list[int]
     """Training samples of each class."""
+    tokens: str
+    """What the texts are cut into: "characters" or "words"."""
     vocabulary: list[str]
     """Tokens of the training texts, the most frequent first."""
     num_cut: int
@@ -98,6 +108,8 @@ def make_data(hparams: Hyperparameters) -> Data:
     """The data sets that the hyperparameters name."""
     report = DataReport()
     sources, classes = load_texts(hparams, report)
+    if hparams.tokens == "auto":
+        hparams = replace(hparams, tokens=choose_tokens(sources["train"].texts, report))
     whole = {
         split: [
             tokenize(text, hparams.tokens, lowercase=hparams.lowercase) for text in source.texts
@@ -112,6 +124,7 @@ def make_data(hparams: Hyperparameters) -> Data:
     info = DataInfo(
         classes,
         train.labels.bincount(minlength=len(classes)).tolist(),
+        hparams.tokens,
         vocabulary,
         num_cut=sum(len(text) > hparams.max_length for texts in whole.values() for text in texts),
         unknown_share=(val.tokens == UNKNOWN).float().mean().item(),
@@ -142,7 +155,7 @@ def make_inputs(
     def open_texts(paths: Sequence[Path], failures: list[str]) -> TextDataset:
         source = read_inputs(paths, hparams.text_column, failures)
         tokens = [
-            tokenize(text, hparams.tokens, lowercase=hparams.lowercase)[: hparams.max_length]
+            tokenize(text, info.tokens, lowercase=hparams.lowercase)[: hparams.max_length]
             for text in source.texts
         ]
         # Nothing is one unknown token, as the networks need one.

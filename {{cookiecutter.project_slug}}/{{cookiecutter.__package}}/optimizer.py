@@ -56,6 +56,10 @@ def make_ema(model: nn.Module, decay: float) -> AveragedModel | None:
 
     def average(averaged: Any, current: Any, num_averaged: Tensor | int) -> None:
         step = int(num_averaged)
+        if not averaged[0].is_floating_point():  # indices and counts have no average
+            for old, new in zip(averaged, current, strict=True):
+                old.copy_(new)
+            return
         get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))(averaged, current, num_averaged)
 
     ema = AveragedModel(model, multi_avg_fn=average, use_buffers=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from torch import Tensor
 
 from ..engine.data_report import DataReport
+from ..engine.errors import join_errors
 from ..engine.folders import read_class_folders
-from ..engine.splits import SplitSettings
-from .cache import CacheRoom, PixelCache
+from .cache import CacheRoom, FolderSettings, PixelCache
 from .headers import find_pixel_range
 from .images import SUFFIXES, Range, read_image
 from .inspection import inspect_images
@@ -27,31 +27,25 @@ class LabeledImages:
 
 
 def read_image_folder(
-    root: Path,
-    settings: SplitSettings,
-    report: DataReport,
-    *,
-    side: int,
-    cache_gib: float,
-    group_by: str | None = None,
+    root: Path, settings: FolderSettings, report: DataReport, *, side: int
 ) -> tuple[dict[str, LabeledImages], list[str]]:
     """The splits and the class names of a folder with one folder of images per class.
 
     Args:
         root: the folder.
-        settings: how to split it, where it has no folders for that.
+        settings: how to split it where it has no folders for that, and the space for the cache.
         report: gets what was left aside, and how pixels were changed.
         side: larger images are scaled down so that their shorter side has so many pixels.
-        cache_gib: disk space for decoded images.
-        group_by: which images stay together in one split; see ``group_files``.
 
     Raises:
         UserError: there is no such folder, something in it is wrong, or it has too few images.
     """
-    files, classes = read_class_folders(root, settings, SUFFIXES, "images", report, group_by)
+    files, classes = read_class_folders(
+        root, settings, SUFFIXES, "images", report, settings.group_by
+    )
     found = find_pixel_range({name: paths for name, (paths, _) in files.items()}, report)
     pixel_range = None if found is None else list(found)
-    room, splits = CacheRoom(cache_gib), {}
+    room, splits = CacheRoom(settings.cache_gib), {}
     for name, (paths, labels) in files.items():
         load, groups = partial(_load, paths, side, pixel_range), [[path] for path in paths]
         pixels = PixelCache(load, groups, kind=f"RGB {side} {pixel_range}", room=room)
@@ -70,10 +64,16 @@ def open_images(
 def inspect_image_folder(
     splits: dict[str, LabeledImages], classes: list[str], report: DataReport
 ) -> None:
-    """See ``inspect_images``; does nothing for images that are not files."""
+    """See ``inspect_images``.
+
+    Raises:
+        UserError: files are damaged; the message has them all. The report is filled before.
+    """
     paths = {split: [Path(name) for name in images.names] for split, images in splits.items()}
     labels = {split: [classes[i] for i in images.labels] for split, images in splits.items()}
-    inspect_images(paths, report, labels, splits["train"].pixel_range)
+    errors = inspect_images(paths, report, labels, splits["train"].pixel_range)
+    if errors:
+        raise join_errors(errors, sum(map(len, paths.values())), "images")
 
 
 def _load(paths: Sequence[Path], side: int, pixel_range: Range | None, index: int) -> Tensor:

@@ -56,7 +56,9 @@ def judge(plain: Tensor, mirrored: Tensor) -> str:
     plain_own, plain_other = own_and_other(plain)
     is_noticed = plain_own >= 2 * plain_other
     is_absent = plain.sum(1) == 0
-    return "harmless" if (is_absent | is_noticed & (own > other)).all() else "unknown"
+    # Had mirroring exchanged two classes that are noticed, it would be half of the other at most.
+    is_kept = own > 0.75 * other
+    return "harmless" if (is_absent | is_noticed & is_kept).all() else "unknown"
 
 
 def own_and_other(counts: Tensor) -> tuple[Tensor, Tensor]:

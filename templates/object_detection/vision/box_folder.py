@@ -4,21 +4,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from ..engine.data_report import DataReport, some
-from ..engine.errors import UserError
+from ..engine.errors import UserError, join_errors
 from ..engine.listing import list_files
 from ..engine.splits import SplitSettings
 from .annotations import AnnotatedImage, Annotations
 from .boxes import check_boxes, check_sizes
 from .cache import CacheRoom, PixelCache
 from .coco import read_coco
+from .headers import find_pixel_range
 from .image_files import ImageFiles, Texts, pair_by_name
-from .images import SUFFIXES, read_image
+from .images import SUFFIXES, Range, read_image
+from .inspection import inspect_images
 from .pairs import split_missing
 from .voc import read_xml
 from .yolo import read_yolo
@@ -40,6 +43,8 @@ class BoxedImages:
     """(k, 4) each: x1, y1, x2, y2 as fractions of the image's width and height."""
     labels: Sequence[np.ndarray]
     names: Sequence[str]
+    pixel_range: list[float] | None = None
+    """Values that became 0 and 255, if there are more than 8 bits."""
 
 
 def read_box_folder(
@@ -50,6 +55,7 @@ def read_box_folder(
     size: int | None,
     side: int | None,
     cache_gib: float,
+    group_by: str | None = None,
 ) -> tuple[dict[str, BoxedImages], list[str]]:
     """The splits and the names of the classes of a folder.
 
@@ -60,26 +66,32 @@ def read_box_folder(
         size: of the longer side of images in training, if it is known.
         side: larger images are scaled down so that their shorter side has so many pixels.
         cache_gib: disk space for decoded images.
+        group_by: which images stay together in one split; see ``group_files``.
 
     Raises:
         UserError: there are no annotations, something is wrong, or there are too few images.
     """
     splits, classes = read_annotations(root, report)
-    splits = split_missing(splits, settings)
+    splits = split_missing(splits, settings, group_by, attrgetter("path"))
     describe(splits, classes, size, report)
+    paths = {split: [image.path for image in images] for split, images in splits.items()}
+    measured = find_pixel_range(paths, report)
+    pixel_range = None if measured is None else list(measured)
     room, found = CacheRoom(cache_gib), {}
     for split, images in splits.items():
         if not any(len(image.boxes) for image in images):
             raise UserError(
-                f"{root}: the {len(images)} images of {split} have no boxes. Add some, or cut "
+                f"{root}: none of the {len(images)} images of {split} has a box. Add some, or cut "
                 "the images into other splits with --split-seed 1."
             )
-        decode, files = partial(_decode, images, side), [[image.path] for image in images]
+        decode = partial(_decode, paths[split], side, pixel_range)
+        files = [[path] for path in paths[split]]
         found[split] = BoxedImages(
-            pixels=PixelCache(decode, files, kind=f"RGB {side}", room=room),
+            pixels=PixelCache(decode, files, kind=f"RGB {side} {pixel_range}", room=room),
             boxes=[image.boxes for image in images],
             labels=[image.labels for image in images],
-            names=[str(image.path) for image in images],
+            names=[str(path) for path in paths[split]],
+            pixel_range=pixel_range,
         )
     return found, classes
 
@@ -98,20 +110,21 @@ def read_annotations(root: Path, report: DataReport) -> tuple[Splits, list[str]]
         )
     images: list[Path] = []
     texts: Texts = {suffix: [] for suffix in TEXTS}
-    for path in list_files(root, {*TEXTS, *SUFFIXES}):
+    for path in list_files(root, {*TEXTS, *SUFFIXES}, report, "images or annotations"):
         texts.get(path.suffix.lower(), images).append(path)
     found = _read_any(texts, ImageFiles(root, images), report)
+    names = sorted({image.split for image in found.images})
+    if "train" not in names:
+        raise UserError(
+            f"{root} has no training images, only those of {' and '.join(names) or 'no split'}. "
+            "Name their folder or file train."
+        )
     found.check_lists(report)
     check_sizes(found)
     classes = check_boxes(found, report)
-    splits: Splits = {}
+    splits: Splits = {name: [] for name in names}
     for image in found.images:
-        splits.setdefault(image.split, []).append(image)
-    if "train" not in splits:
-        raise UserError(
-            f"{root} has no training images, only those of {' and '.join(splits) or 'no split'}. "
-            "Name their folder or file train."
-        )
+        splits[image.split].append(image)
     return _leave_out_unlabeled(splits, report), classes
 
 
@@ -120,6 +133,10 @@ def _read_any(texts: Texts, files: ImageFiles, report: DataReport) -> Annotation
     for name, read in READERS.items():
         if found := read(texts, files, report):
             report.note(f"The boxes are read from {name}.")
+            bare = [image.path.name for image in found.images if image.source == image.path]
+            if bare:
+                listed = some(bare, len(found.images), "image")
+                report.note(f"Without a label file, read as images without objects: {listed}.")
             if name != YOLO:
                 used = {image.source for image in found.images}
                 others = [path for path in texts[".txt"] + texts[".xml"] if path not in used]
@@ -129,19 +146,23 @@ def _read_any(texts: Texts, files: ImageFiles, report: DataReport) -> Annotation
                     listed = some(aside, len(others), "other file")
                     report.note(f"Left aside, although they have the names of images: {listed}.")
             return found
+    num_json = len(texts[".json"])
+    other = f" Its {num_json} JSON files are not COCO's: convert them." if num_json else ""
     raise UserError(
         f"{files.root} has no boxes: neither annotations.json or train.json (COCO), nor the "
         "folders images and labels (YOLO), nor Annotations with XML files (Pascal VOC). The "
-        "README says how to arrange them."
+        f"README says how to arrange them.{other}"
     )
 
 
 def _leave_out_unlabeled(splits: Splits, report: DataReport) -> Splits:
-    """The splits that have boxes, and training."""
+    """The splits that have boxes; train must have some."""
     found: Splits = {}
     for split, images in splits.items():
-        if split == "train" or any(len(image.boxes) for image in images):
+        if any(len(image.boxes) for image in images):
             found[split] = images
+        elif split == "train":
+            raise UserError(f"None of the {len(images)} training images has a box. Add some.")
         else:
             report.note(
                 f"The {len(images)} images of {split} have no boxes and are left aside; others "
@@ -174,6 +195,27 @@ def describe(splits: Splits, classes: list[str], size: int | None, report: DataR
         )
 
 
-def _decode(images: Sequence[AnnotatedImage], side: int | None, index: int) -> Tensor:
+def open_images(
+    files: Sequence[Path], side: int | None, pixel_range: Range | None = None
+) -> BoxedImages:
+    """Images without boxes, which are read when they are asked for."""
+    pixels = PixelCache(
+        partial(_decode, files, side, pixel_range), [[path] for path in files], "", CacheRoom(0)
+    )
+    boxes, labels = [np.zeros((0, 4))] * len(files), [np.zeros(0, np.int64)] * len(files)
+    return BoxedImages(pixels, boxes, labels, [str(path) for path in files])
+
+
+def inspect_boxed_images(splits: dict[str, BoxedImages], report: DataReport) -> None:
+    """See ``inspect_images``; a UserError names the images that cannot be used."""
+    paths = {split: [Path(name) for name in images.names] for split, images in splits.items()}
+    errors = inspect_images(paths, report, pixel_range=splits["train"].pixel_range)
+    if errors:
+        raise join_errors(errors, sum(map(len, paths.values())), "images")
+
+
+def _decode(
+    paths: Sequence[Path], side: int | None, pixel_range: Range | None, index: int
+) -> Tensor:
     """(3, H, W) uint8."""
-    return read_image(images[index].path, side)
+    return read_image(paths[index], side, pixel_range)

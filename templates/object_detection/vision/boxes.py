@@ -5,7 +5,7 @@ from PIL import ExifTags
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
-from .annotations import Annotations, Faults
+from .annotations import Annotations, Faults, Size
 from .images import image_size, open_image
 
 TOLERANCE = 0.005  # fraction of an image by which a box may reach beyond it without a word
@@ -26,10 +26,10 @@ def check_sizes(found: Annotations) -> None:
         except UserError as error:
             unreadable.append(str(error))
             continue
-        if image.declared and image.declared != image.size:
+        if image.declared and not _is_close(image.declared, image.size):
             with open_image(image.path) as file:
                 image.turn = file.getexif().get(ExifTags.Base.Orientation, 1)
-            if image.turn < 5 or image.declared != image.size[::-1]:
+            if image.turn < 5 or not _is_close(image.declared, image.size[::-1]):
                 sizes = [f"{width} × {height}" for width, height in (image.size, image.declared)]
                 place = f"{image.path.name} has {sizes[0]} pixels, its boxes are for {sizes[1]}"
                 faults.add("Images that are not those that were annotated", place)
@@ -37,6 +37,11 @@ def check_sizes(found: Annotations) -> None:
         more = f" There are {len(unreadable)} such files." if len(unreadable) > 1 else ""
         raise UserError(unreadable[0] + more)
     faults.refuse(len(found.images), "image")
+
+
+def _is_close(one: Size, other: Size) -> bool:
+    """Whether the sizes are the same, but for rounding."""
+    return max(abs(one[0] - other[0]), abs(one[1] - other[1])) <= 1
 
 
 def check_boxes(found: Annotations, report: DataReport) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,6 +117,11 @@ def _read_categories(files: list[CocoFile], report: DataReport) -> list[str]:
     for file in files:
         file.names = _read_names(file, report)
     _leave_out_root(files, report)
+    for file in files:
+        doubles = [name for name, count in Counter(file.names.values()).items() if count > 1]
+        if doubles:
+            listed = some(doubles, len(file.names), "category", "categories")
+            report.note(f"Several ids have the same name and are one class: {listed}.")
     first = set(files[0].names.values())
     for file in files[1:]:
         added = sorted(set(file.names.values()) - first)
@@ -134,7 +140,7 @@ def _read_names(file: CocoFile, report: DataReport) -> dict[Hashable, str]:
     """The names of a file's categories, in the order of their ids."""
     names, faults = dict[Hashable, str](), Faults()
     for place, record in enumerate(file.categories, start=1):
-        number, name = as_id(record.get("id")), str(record.get("name", "")).strip()
+        number, name = as_id(record.get("id")), str(record.get("name") or "").strip()
         if number is None or not name:
             faults.add(f"{file.path}: categories without id or name", f"category {place}")
         elif names.setdefault(number, name) != name:
@@ -170,13 +176,12 @@ class CocoReader:
         self.files, self.report = files, report
         self.found = Annotations("annotation", in_pixels=True)
         self.faults, self.orphans, self.notes = Faults(), list[str](), Faults()
-        self.names: dict[Path, str] = {}
-        """By which name each image file was found."""
+        self.listed: set[Path] = set()
 
     def add_images(self, file: CocoFile) -> dict[Hashable, int | None]:
         """Add a file's images. Returns their numbers by id; None for one that is left out."""
         numbers, names, missing = dict[Hashable, int | None](), dict[Hashable, str](), list[str]()
-        bases = self.files.bases(file.path, file.split)
+        bases, named = self.files.bases(file.path, file.split), dict[Path, str]()
         by_folder = {} if file.split else self.files.splits(self.report)
         for place, record in enumerate(file.images, start=1):
             number, name = as_id(record.get("id")), record.get("file_name")
@@ -190,13 +195,14 @@ class CocoReader:
             path = self.files.find(name, bases, file.split)
             if path is None:
                 missing.append(name)
-            elif self.names.setdefault(path, name) != name and file.split is None:
-                pair = f"{self.names[path]} and {name}"
+            elif named.setdefault(path, name) != name:
+                pair = f"{named[path]} and {name}"
                 self.faults.add("Images with different names that fit the same file", pair)
             split = file.split or (path and by_folder.get(path))
             numbers[number] = None
             if path and split:
                 numbers[number] = self.found.add_image(path, split, file.path, _size(record))
+        self.listed |= named.keys()
         check_missing(missing, len(file.images), file.path, bases, self.report)
         return numbers
 
@@ -237,7 +243,7 @@ class CocoReader:
                 raise UserError(f"The image_id is that of no image in {listed}. Correct the ids.")
             self.report.note(f"Left out, because their image is not listed: {listed}.")
         self.notes.note(self.report, num_annotations, "annotation")
-        unlisted = [path.name for path in self.files.paths if path not in self.names]
+        unlisted = [path.name for path in self.files.paths if path not in self.listed]
         if unlisted:
             listed = some(unlisted, len(self.files.paths), "image file")
             self.report.note(f"Left out, because no annotation file lists them: {listed}.")

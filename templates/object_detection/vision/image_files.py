@@ -156,7 +156,7 @@ def _key(path: Path) -> Folder:
 
 @cache
 def _common_folders(folder: Path) -> Folder:
-    parts = [split_of(part) or fold(part) for part in folder.parts]
+    parts = map(fold, folder.parts)
     return tuple(part for part in parts if part not in IMAGE_FOLDERS | LABEL_FOLDERS)
 
 

@@ -46,11 +46,6 @@ def read_yolo(texts: Texts, files: ImageFiles, report: DataReport) -> Annotation
         config.names = _numbers_as_names(found.labels, report)
     _check_classes(found, config)
     found.names = {number: name for number, name in config.names.items()}
-    bare = [image.path.name for image in found.images if image.source == image.path]
-    found.check_lists(report)
-    if bare:
-        listed = some(bare, len(found.images), "image")
-        report.note(f"Without a label file, read as images without objects: {listed}.")
     return found
 
 
@@ -152,6 +147,10 @@ def _check_classes(found: Annotations, config: YoloConfig) -> None:
         hint = f"If 0 means {config.names[known[0]]}, number the names from 0."
     listed = " ".join(faults.sentences(len(found.labels), "box", "boxes"))
     raise UserError(
-        f"{config.source} names the classes {known[0]} to {known[-1]}, but there are boxes of "
-        f"others. {listed} {hint}"
+        f"{config.source} names the classes {_list_numbers(known)}, but there are boxes of others. "
+        f"{listed} {hint}"
     )
+
+
+def _list_numbers(numbers: list[int]) -> str:
+    return f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 8 else ", ".join(map(str, numbers))

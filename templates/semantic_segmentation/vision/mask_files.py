@@ -180,9 +180,9 @@ def _match(images: Places, masks: Places) -> tuple[list[Pair], list[Path]]:
         UserError: two images or two masks have the same name.
     """
     exact = _by_key({path: (place.rest, path.stem) for path, place in masks.items()})
-    similar = _by_key(
-        {path: (place.rest, _simplify(path.stem, MASK_NAME)) for path, place in masks.items()}
-    )
+    similar: dict[object, list[Path]] = {}
+    if any((place.rest, path.stem) not in exact for path, place in images.items()):
+        similar = _by_key({p: (q.rest, _simplify(p.stem, MASK_NAME)) for p, q in masks.items()})
     pairs, alone, taken = [], [], dict[Path, Path]()
     for path, place in images.items():
         found = exact.get((place.rest, path.stem)) or similar.get(

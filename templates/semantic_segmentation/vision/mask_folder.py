@@ -1,7 +1,6 @@
 """A folder of images and masks, in splits."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -12,12 +11,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..engine.data_report import DataReport
-from ..engine.errors import UserError, join_errors
-from ..engine.machine import usable_cpus
-from ..engine.splits import SplitSettings
-from .cache import CacheRoom, PixelCache
+from ..engine.errors import join_errors
+from ..engine.threads import try_all
+from .cache import CacheRoom, FolderSettings, PixelCache
 from .headers import find_pixel_range
-from .images import ImageError, Range, image_size, read_image
+from .images import ImageError, Range, image_size, open_image, read_image
 from .inspection import inspect_images
 from .legend import Legend
 from .mask_files import Pair, find_pairs
@@ -41,23 +39,15 @@ class MaskedImages:
 
 
 def read_mask_folder(
-    root: Path,
-    settings: SplitSettings,
-    report: DataReport,
-    *,
-    side: int,
-    cache_gib: float,
-    group_by: str | None = None,
+    root: Path, settings: FolderSettings, report: DataReport, *, side: int
 ) -> tuple[dict[str, MaskedImages], list[str]]:
     """The splits and the names of the classes of a folder of images and masks.
 
     Args:
         root: the folder.
-        settings: how to split it, where it has no folders for that.
+        settings: how to split it where it has no folders for that, and the space for the cache.
         report: gets what was left aside, and how images and masks were changed.
         side: larger images are scaled down so that their shorter side has so many pixels.
-        cache_gib: disk space for decoded images.
-        group_by: which images stay together in one split; see ``group_files``.
 
     Raises:
         UserError: there is no such folder, something in it is wrong, or it has too few images.
@@ -67,12 +57,12 @@ def read_mask_folder(
     legend, numbers = make_legend(root, [pair.mask for pair in pairs], report)
     if numbers:
         _check_sizes(pairs, numbers)
-    splits = split_missing(splits, settings, group_by, lambda pair: pair.image)
+    splits = split_missing(splits, settings, settings.group_by, lambda pair: pair.image)
     _count_classes(splits, legend, numbers, report)
     images = {split: [pair.image for pair in found] for split, found in splits.items()}
     found_range = find_pixel_range(images, report)
     pixel_range = None if found_range is None else list(found_range)
-    room, found = CacheRoom(cache_gib), {}
+    room, found = CacheRoom(settings.cache_gib), {}
     for split, split_pairs in splits.items():
         decode = partial(_decode, split_pairs, legend, side, pixel_range)
         kind = f"mask {side} {legend!r} {pixel_range}"
@@ -84,14 +74,17 @@ def read_mask_folder(
 
 def _check_sizes(pairs: Sequence[Pair], numbers: Sequence[MaskNumbers]) -> None:
     """Raises a UserError for masks that have not the size of their image."""
-    errors: list[UserError] = []
-    for pair, mask in zip(pairs, numbers, strict=True):
-        try:
-            _require_same_size(pair, image_size(pair.image), mask.size)
-        except UserError as error:
-            errors.append(error)
+    _, errors = try_all(_check_size, list(zip(pairs, numbers, strict=True)), "comparing sizes")
     if errors:
         raise join_errors(errors, len(pairs), "masks")
+
+
+def _check_size(pair_and_numbers: tuple[Pair, MaskNumbers]) -> None:
+    pair, mask = pair_and_numbers
+    with open_image(pair.image) as file:
+        is_equal = file.size == mask.size
+    if not is_equal:  # perhaps it is turned; to know that takes longer
+        _require_same_size(pair, image_size(pair.image), mask.size)
 
 
 def _require_same_size(pair: Pair, image: tuple[int, int], mask: tuple[int, int]) -> None:
@@ -138,39 +131,27 @@ def inspect_mask_folder(splits: Mapping[str, MaskedImages], report: DataReport) 
     Raises:
         UserError: files are damaged or do not fit; the message has them all.
     """
-    errors: list[UserError] = []
-    for split, images in splits.items():
-        labels = _read_classes(images, errors)
-        report.count_classes(split, labels, images.legend.names)
     paths = {split: [pair.image for pair in images.pairs] for split, images in splits.items()}
-    try:
-        inspect_images(paths, report, pixel_range=splits["train"].pixel_range)
-    except UserError as error:
-        errors.insert(0, error)
+    errors = inspect_images(paths, report, pixel_range=splits["train"].pixel_range)
+    for split, images in splits.items():
+        find = partial(_classes_of, images.legend)
+        found, wrong = try_all(find, images.pairs, "looking at masks")
+        report.count_classes(split, chain.from_iterable(found), images.legend.names)
+        errors += wrong
     if errors:
         raise join_errors(errors, sum(map(len, paths.values())), "images with their masks")
 
 
-def _read_classes(images: MaskedImages, errors: list[UserError]) -> list[int]:
-    """The classes in each mask, one after the other; adds what is wrong to ``errors``."""
+def _classes_of(legend: Legend, pair: Pair) -> list[int]:
+    """The numbers of the classes in a mask.
 
-    def look(pair: Pair) -> list[int] | UserError:
-        try:
-            mask = read_mask(pair.mask, images.legend)
-            _require_same_size(pair, image_size(pair.image), (mask.shape[1], mask.shape[0]))
-        except UserError as error:
-            return error
-        found: list[int] = mask.unique().tolist()
-        return [number for number in found if number < len(images.legend.names)]
-
-    labels = []
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        for found in pool.map(look, images.pairs):
-            if isinstance(found, UserError):
-                errors.append(found)
-            else:
-                labels += found
-    return labels
+    Raises:
+        UserError: something is wrong with the mask.
+    """
+    mask = read_mask(pair.mask, legend)
+    _require_same_size(pair, image_size(pair.image), (mask.shape[1], mask.shape[0]))
+    found: list[int] = mask.unique().tolist()
+    return [number for number in found if number < len(legend.names)]
 
 
 def _decode(

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile
 from torch import Tensor
 
 from ..engine.errors import UserError
-from .images import ImageError, is_wide, open_image
+from .images import ImageError, is_wide, open_image, turn_upright
 from .legend import Legend, Value, as_json
 
 
@@ -42,7 +42,7 @@ def _to_code(value: Value) -> int:
 def read_colors(path: Path) -> np.ndarray:
     """(H, W) int64: each color as one number; transparent is black."""
     with open_image(path) as file:
-        codes: np.ndarray = _to_colors(ImageOps.exif_transpose(file)) @ np.array([256**2, 256, 1])
+        codes: np.ndarray = _to_colors(turn_upright(file)) @ np.array([256**2, 256, 1])
         return codes
 
 
@@ -60,7 +60,7 @@ def read_numbers(path: Path) -> np.ndarray:
 
 def to_numbers(file: ImageFile.ImageFile, path: Path) -> np.ndarray:
     """See ``read_numbers``, for an open file."""
-    image = ImageOps.exif_transpose(file)
+    image = turn_upright(file)
     if image.mode == "P":
         return _palette_numbers(image)
     if is_wide(image):

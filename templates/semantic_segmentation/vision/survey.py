@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from ..engine.data_report import DataReport
 from ..engine.errors import UserError, join_errors
-from ..engine.machine import usable_cpus
+from ..engine.threads import try_all
 from .images import open_image
 from .legend import IGNORED, Legend, Value, read_legend
 from .masks import palette_of, to_numbers
@@ -73,18 +72,10 @@ def survey(masks: Sequence[Path]) -> list[MaskNumbers]:
         UserError: some cannot be read, or have colors or fractions; the message has them all.
     """
 
-    def look(path: Path) -> MaskNumbers | UserError:
-        try:
-            return _look(path)
-        except UserError as error:
-            return error
-
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        found = list(pool.map(look, masks))
-    errors = [error for error in found if isinstance(error, UserError)]
+    numbers, errors = try_all(_look, masks, "reading masks")
     if errors:
         raise join_errors(errors, len(masks), "masks")
-    return [mask for mask in found if isinstance(mask, MaskNumbers)]
+    return numbers
 
 
 def _look(path: Path) -> MaskNumbers:

@@ -11,6 +11,7 @@ from functools import cached_property
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 import numpy as np
@@ -21,11 +22,21 @@ from tqdm import tqdm
 from ..engine.errors import UserError, join_errors
 from ..engine.files import atomic_write
 from ..engine.machine import usable_cpus
+from ..engine.splits import SplitSettings
 
 FOLDER = Path(".cache") / "images"
 VERSION = 4  # to be raised when the format of the files changes
 CHUNK = 64  # images decoded at once
 ABANDONED_AFTER = 3600  # seconds since the last write to an unfinished file
+
+
+class FolderSettings(SplitSettings, Protocol):
+    """The hyperparameters that decide how a folder of images is read."""
+
+    @property
+    def cache_gib(self) -> float: ...
+    @property
+    def group_by(self) -> str | None: ...
 
 
 class CacheRoom:

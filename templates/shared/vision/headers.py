@@ -1,8 +1,8 @@
 """What the headers of image files tell: transparency, more than 8 bits, several pictures."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..engine.data_report import DataReport, some
-from ..engine.machine import usable_cpus
+from ..engine.threads import try_all
 from .images import (
     CANNOT_READ,
     ImageError,
@@ -48,10 +48,11 @@ def read_header(path: Path) -> Header:
     Most files need no more than their first bytes, which is ten times as fast as Pillow.
     """
     try:
-        with path.open("rb", buffering=0) as file:
-            start = file.read(START)
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except OSError:
         return PLAIN
+    start = os.read(file, START)
+    os.close(file)
     if start[:2] == b"\xff\xd8":  # JPEG
         return PLAIN
     if start[:8] == b"\x89PNG\r\n\x1a\n" and b"IDAT" in start:
@@ -104,7 +105,7 @@ def find_pixel_range(
 
 def _note_headers(paths: Sequence[Path], headers: Sequence[Header], report: DataReport) -> None:
     sentences = {
-        "has_alpha": "Transparency is laid on white: {} with an alpha channel or a clear color.",
+        "has_alpha": "Transparency is laid on white: {}.",
         "has_frames": "Only the first picture is read of those in a file: {}.",
         "is_declared": "More than 8 bits per value, scaled by the range that the files name: {}.",
     }
@@ -150,12 +151,14 @@ def _measure(
 
 
 def _find_extremes(wide: Sequence[Path]) -> list[Extremes]:
-    """The extremes of the images, or of some of them if they are very many."""
+    """The extremes of the images, or of some of them if they are very many.
+
+    Those that cannot be read are left out; they are noticed later.
+    """
     if not wide:
         return []
     measured = wide[:: math.ceil(len(wide) / MAX_MEASURED)]
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        return [found for found in pool.map(_extremes_of, measured) if found is not None]
+    return try_all(_extremes_of, measured, "measuring pixels")[0]
 
 
 def choose_range(low: float, high: float, *, is_whole: bool) -> tuple[float, float]:
@@ -169,17 +172,15 @@ def choose_range(low: float, high: float, *, is_whole: bool) -> tuple[float, flo
     return low, high if high > low else low + 1
 
 
-def _extremes_of(path: Path) -> Extremes | None:
-    """None if the file cannot be read, which is noticed later."""
-    try:
-        with open_image(path) as file:
-            if has_deep_colors(file):
-                values = read_deep_colors(path)
-                values = values[..., : 3 if values.shape[2] > 2 else 1]  # without alpha
-            else:
-                values = np.asarray(file)
-    except ImageError:
-        return None
+def _extremes_of(path: Path) -> Extremes:
+    with open_image(path) as file:
+        if has_deep_colors(file):
+            values = read_deep_colors(path)
+            values = values[..., : 3 if values.shape[2] > 2 else 1]  # without alpha
+        else:
+            values = np.asarray(file)
     is_whole = values.dtype.kind != "f"
     values = values if is_whole else values[np.isfinite(values)]
-    return Extremes(values.min().item(), values.max().item(), is_whole) if values.size else None
+    if not values.size:
+        raise ImageError(path, "has no pixel that is a number.")
+    return Extremes(values.min().item(), values.max().item(), is_whole)

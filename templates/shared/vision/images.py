@@ -91,12 +91,19 @@ def to_rgb(file: ImageFile.ImageFile, path: Path, pixel_range: Range | None) -> 
         image = _narrow_gray(file, path, pixel_range)
     elif pixel_range is not None and has_deep_colors(file):
         image = _narrow_colors(file, path, pixel_range)
-    image = ImageOps.exif_transpose(image)
+    image = turn_upright(image)
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, "white")
         ground.alpha_composite(image.convert("RGBA"))
         image = ground
     return image.convert("RGB")
+
+
+def turn_upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says; itself if it is upright."""
+    image.load()  # which turns TIFF
+    is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    return ImageOps.exif_transpose(image) if is_turned else image
 
 
 def is_wide(image: Image.Image) -> bool:

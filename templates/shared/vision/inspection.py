@@ -2,18 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from ..engine.data_report import DataReport, some
-from ..engine.errors import UserError, join_errors
-from ..engine.machine import usable_cpus
+from ..engine.errors import UserError
+from ..engine.threads import try_all
 from .images import Range, open_image, oriented_size, to_rgb
 
 THUMBNAIL = 8  # pixels of each side
@@ -43,17 +41,16 @@ def inspect_images(
     report: DataReport,
     labels: Mapping[str, Sequence[str]] | None = None,
     pixel_range: Range | None = None,
-) -> None:
+) -> list[UserError]:
     """Decode all images, and report sizes, blank images and duplicates.
+
+    Returns the errors of those that cannot be used.
 
     Args:
         splits: the image files of each split.
         report: to be filled.
         labels: of each image, if it has one.
         pixel_range: of images with more than 8 bits.
-
-    Raises:
-        UserError: files are damaged; the message has them all. The report is filled before.
     """
     pictures, errors = _look_at(splits, labels, pixel_range)
     for number, what in enumerate(("width in pixels", "height in pixels")):
@@ -74,8 +71,7 @@ def inspect_images(
         report.note(f"Near duplicates were looked for among {len(compared):,} images.")
     pairs = find_near(np.array([picture.thumbnail for picture in compared]))
     _note_duplicates([[compared[i], compared[j]] for i, j in pairs], "Nearly the same", report)
-    if errors:
-        raise join_errors(errors, total, "images")
+    return errors
 
 
 def _look_at(
@@ -89,17 +85,7 @@ def _look_at(
         for split, paths in splits.items()
         for number, path in enumerate(paths)
     ]
-
-    def look(file: tuple[Path, str, str | None]) -> Picture | UserError:
-        try:
-            return _look(*file, pixel_range)
-        except UserError as error:
-            return error
-
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        found = list(tqdm(pool.map(look, files), "looking", len(files), leave=False, disable=None))
-    pictures = [picture for picture in found if isinstance(picture, Picture)]
-    return pictures, [error for error in found if isinstance(error, UserError)]
+    return try_all(lambda file: _look(*file, pixel_range), files, "looking at images")
 
 
 def _look(path: Path, split: str, label: str | None, pixel_range: Range | None) -> Picture:

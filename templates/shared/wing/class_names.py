@@ -14,6 +14,11 @@ YES, NO = {"true", "yes", "y", "t", "on", "1"}, {"false", "no", "n", "f", "off",
 GAPS = {"", "nan", "<na>", "nat", "#n/a", "#n/a n/a", "#na", "#div/0!", "#null!", "#ref!"}
 GAPS |= {"#value!", "#name?", "#num!", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "-nan"}
 """Never a class or category, in small letters."""
+GAP_WORDS = {"-", "--", "---", ".", "..", "...", "?", "??", "*", "na", "n.a.", "n.a", "n/a", "n/d"}
+GAP_WORDS |= {"nd", "none", "null", "nil", "nan", "-nan", "nat", "<na>", "missing", "unknown"}
+GAP_WORDS |= {"unk", "tbd", "k.a.", "s.o."}
+GAP_WORDS |= {"#n/a", "#value!", "#div/0!", "#ref!", "#name?", "#num!", "#null!"}
+"""Gaps in a column of numbers, in small letters."""
 MAX_LETTERS = 4  # more letters than this that are there in both cases are letters, not spellings
 
 

@@ -12,16 +12,22 @@ import pandas as pd
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
-from .layout import NUMBER, SPACES, Layout, find_layout, split_cells
+from .class_names import GAP_WORDS
+from .layout import NUMBER, SPACES, Layout, decimal_mark, find_layout, looks_numeric, split_cells
 
-CODE = re.compile(r"0\d+")
+CODE = re.compile(r"0\d+|[1-9]\d{16,}")
+NUMBER_GAPS = [
+    "",
+    "NaN",
+    *{form(word) for word in GAP_WORDS for form in (str, str.upper, str.title)},
+]
 THOUSANDTHS = re.compile(r"[+-]?(\d{1,3}\.\d{3}|\d+)")
 
 
 def read_delimited(
     path: Path, text: str, report: DataReport, text_columns: Collection[str]
-) -> pd.DataFrame:
-    """The rows; the index is their number in the file, whose first line is row 1.
+) -> tuple[pd.DataFrame, str]:
+    """The rows, and the decimal mark. The index is their number in the file; its first line is 1.
 
     A column in which every cell is a plain number has numbers. All others, and those in
     ``text_columns``, have texts as they are written, and NaN where a cell is empty.
@@ -51,22 +57,24 @@ def read_delimited(
     if sum(nameless) and len(frame.columns) == len(layout.names):
         report.note(f"{path.name}: left out: {sum(nameless)} column(s) without a name.")
     frame = frame.loc[:, [bool(name) for name in frame]].dropna(how="all")
-    return _drop_repeated_names(frame, path.name, report)
+    return _drop_repeated_names(frame, path.name, report), decimal_mark(layout)
 
 
 def _parse(
     path: Path, text: str, layout: Layout, text_columns: Collection[str], first_row: int
 ) -> pd.DataFrame:
-    as_text = [n for n, name in enumerate(layout.names) if name in text_columns]
-    # 00715 is a code: as a number it would lose its zeros.
-    as_text += [n for n in range(layout.width) if any(map(CODE.fullmatch, layout.cells(n)))]
+    as_text = {n for n, name in enumerate(layout.names) if name in text_columns}
+    # 00715 and 20 digits are codes: as numbers they would lose some.
+    as_text |= {n for n in range(layout.width) if any(map(CODE.fullmatch, layout.cells(n)))}
+    numeric = {n for n in range(layout.width) if looks_numeric(layout, n)} - as_text
     options: dict[str, Any] = {
         "sep": layout.separator,
+        "decimal": decimal_mark(layout),
         "header": 0,
         "names": range(layout.width),
         "index_col": False,
         "keep_default_na": False,
-        "na_values": [""],
+        "na_values": {n: NUMBER_GAPS if n in numeric else [""] for n in range(layout.width)},
         "skipinitialspace": layout.separator != SPACES,
         "skip_blank_lines": False,  # they count as rows
         "low_memory": False,
@@ -76,8 +84,9 @@ def _parse(
         try:
             frame = pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(as_text, str), **options)
             doubtful = [n for n in frame if _may_have_thousands(frame[n], layout.cells(n))]
+            doubtful += [n for n in numeric if not pd.api.types.is_numeric_dtype(frame[n])]
             if doubtful:
-                options |= {"usecols": doubtful, "dtype": str}
+                options |= {"usecols": doubtful, "dtype": str, "na_values": [""]}
                 texts = pd.read_csv(io.StringIO(text), **options)
                 frame = pd.DataFrame({n: texts[n] if n in doubtful else frame[n] for n in frame})
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
@@ -107,14 +116,18 @@ def _explain(message: str, text: str, layout: Layout, first_row: int) -> str:
     wide = [n + first_row for n, width in enumerate(widths) if width > num_names]
     if not wide:
         return f"is no table that can be read: {message}."
-    hint = 'Put "quotation marks" around cells that contain the separator, or add the missing name.'
-    if layout.separator == "," and any(re.fullmatch(r"\d+", c) for c in layout.cells(num_names)):
-        hint += " If numbers have decimal commas, separate the cells with semicolons."
     return (
         f"has {widths[wide[0] - first_row]} cells in row {wide[0]}, but {num_names} names of "
         f"columns in row {first_row - 1} (more cells than names in "
-        f"{some(wide, len(widths), 'row')}). {hint}"
+        f"{some(wide, len(widths), 'row')}). {_hint(layout)}"
     )
+
+
+def _hint(layout: Layout) -> str:
+    hint = 'Put "quotation marks" around cells that contain the separator, or add the missing name.'
+    if layout.separator == "," and any(map(str.isdecimal, layout.cells(len(layout.names)))):
+        hint += " If numbers have decimal commas, separate the cells with semicolons."
+    return hint
 
 
 def _name_columns(
@@ -136,7 +149,7 @@ def _name_columns(
     if len(frame.columns) > len(names):
         raise UserError(
             f"{path} has {len(frame.columns)} cells in the rows, but {len(names)} names of columns "
-            "above them. Add the missing names."
+            f"above them. {_hint(layout)}"
         )
     return frame.set_axis(names, axis=1)
 
@@ -156,8 +169,8 @@ def _note_short_rows(
     narrow = [row for row, n in zip(frame.index, widths, strict=False) if 0 < n < len(layout.names)]
     if narrow:
         report.note(
-            f"{path.name}: {some(narrow, len(frame), 'row')}, have fewer cells than there are "
-            "columns. The last ones are read as gaps."
+            f"{path.name}: there are fewer cells than columns in "
+            f"{some(narrow, len(frame), 'row')}. The last ones are read as gaps."
         )
 
 
@@ -170,8 +183,8 @@ def _drop_repeated_names(frame: pd.DataFrame, name: str, report: DataReport) -> 
     rows = frame.index[is_names].tolist()
     if rows:
         report.note(
-            f"{name}: {some(rows, len(frame), 'row')}, repeat the names of the columns and are "
-            "left out."
+            f"{name}: the names of the columns are repeated in {some(rows, len(frame), 'row')}. "
+            "These are left out."
         )
     return frame[~is_names]
 

@@ -12,6 +12,7 @@ from ..engine.errors import UserError
 
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 WINDOWS = "cp1252"  # it has Latin-1 in it
+CONTROL = re.compile("[\0-\b\x0e-\x1a\x1c-\x1f]")
 WESTERN = 0.6  # share of letters beyond ASCII, above which a word is of another script
 
 
@@ -32,13 +33,18 @@ def decode(content: bytes, path: Path) -> tuple[str, str]:
     Raises:
         UserError: the file is not text, or in no encoding that can be recognized.
     """
+    text, guessed = _decode(content, path)
+    if CONTROL.search(text[:4000]):
+        raise UserError(f"{path} is not a text file. Export it as .csv in UTF-8.")
+    return text, guessed
+
+
+def _decode(content: bytes, path: Path) -> tuple[str, str]:
     for mark, encoding in MARKS.items():
         if content.startswith(mark):
             return _decode_as(encoding, content, path), ""
     if b"\0" in content[:4000]:
         zeros = [content[start:4000:2].count(b"\0") for start in (0, 1)]
-        if max(zeros) < 0.3 * len(content[:4000:2]):
-            raise UserError(f"{path} is not a text file. Export it as .csv in UTF-8.")
         encoding = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
         return _decode_as(encoding, content, path), "UTF-16"
     try:
@@ -64,7 +70,7 @@ def _decode_as(encoding: str, content: bytes, path: Path) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         name = encoding.upper().removesuffix("-SIG")
         raise UserError(
-            f"{path} begins like {name}, but is damaged (line {line}). Save it as UTF-8."
+            f"{path} seems to be {name}, but is damaged (line {line}). Save it as UTF-8."
         ) from None
 
 

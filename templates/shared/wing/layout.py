@@ -11,11 +11,17 @@ from pathlib import Path
 from statistics import mode
 
 from ..engine.errors import UserError
+from .class_names import GAP_WORDS
 
 SEPARATORS = ("\t", ";", "|", ",")
 SPACES = r"\s+"
 HEAD_ROWS, HEAD_CHARACTERS, MAX_ABOVE = 200, 100_000, 20
 NUMBER = re.compile(r"[+-]?\d[\d.,]*")
+# Numbers with a decimal mark, and those in which it can be nothing else. 1,2 may be a pair.
+DECIMALS = {
+    ".": (re.compile(r"[+-]?\d+(\.\d+)?"), re.compile(r"[+-]?\d+\.(\d\d?|\d{4,})")),
+    ",": (re.compile(r"[+-]?\d+(,\d+)?"), re.compile(r"[+-]?(\d+,(0\d|\d{4,})|\d{3,},\d\d?)")),
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,23 @@ def find_layout(path: Path, text: str, separator: str = "") -> Layout:
     layout = best[2] if best else _single_column(head)
     check_names(path, layout)
     return layout
+
+
+def looks_numeric(layout: Layout, column: int) -> bool:
+    """Whether the first cells of a column are numbers, or words for gaps."""
+    cells = [cell for cell in layout.cells(column) if cell.lower() not in GAP_WORDS]
+    return bool(cells) and all(map(NUMBER.fullmatch, cells))
+
+
+def decimal_mark(layout: Layout) -> str:
+    """A comma if the first rows have decimal commas and no decimal points; else a point."""
+    found = set[str]()
+    for column in range(layout.width):
+        cells = layout.cells(column)
+        for mark, (number, sure) in DECIMALS.items():
+            if all(map(number.fullmatch, cells)) and any(map(sure.fullmatch, cells)):
+                found.add(mark)
+    return "," if found == {","} else "."
 
 
 def split_cells(text: str, separator: str) -> Iterator[list[str]]:
@@ -99,9 +122,6 @@ def _single_column(head: str) -> Layout:
 def check_names(path: Path, layout: Layout) -> None:
     """Refuse a table whose names are not there, or twice; ``head`` is needed to see the former."""
     names = layout.names
-    twice = [repr(name) for name, count in Counter(names).items() if name and count > 1]
-    if twice:
-        raise UserError(f"{path} has two columns {', '.join(twice)}. Rename or remove one of them.")
     if not any(names):
         raise UserError(f"{path} has no names of columns in its first line. Write them there.")
     rows = [row for row in layout.head if len(row) == len(names)]
@@ -110,6 +130,9 @@ def check_names(path: Path, layout: Layout) -> None:
             f"{path} has no names of columns: its first line looks like data "
             f"({', '.join(names[:5])}). Write the names above it."
         )
+    twice = [repr(name) for name, count in Counter(names).items() if name and count > 1]
+    if twice:
+        raise UserError(f"{path} has two columns {', '.join(twice)}. Rename or remove one of them.")
 
 
 def _is_like_its_cells(name: str, cells: Sequence[str]) -> bool:

@@ -36,6 +36,8 @@ class Table:
     frame: pd.DataFrame
     unit: str = "row"
     """What a row is called in this kind of file."""
+    decimal: str = "."
+    """The mark in columns that are numbers already."""
 
     def take(self, positions: list[int]) -> "Table":
         """Some of the rows."""
@@ -73,7 +75,7 @@ def read_table(path: Path, report: DataReport, text_columns: Collection[str] = (
             f"{path} is not a table that can be read. Type --data with a file of one of these "
             f"kinds: {', '.join(SUFFIXES)} (also .gz)."
         )
-    content, unit = read_bytes(path), "row"
+    content, unit, decimal = read_bytes(path), "row", "."
     if suffix in PACKAGES:
         frame = _read_binary(path, content, suffix, report)
     else:
@@ -81,14 +83,14 @@ def read_table(path: Path, report: DataReport, text_columns: Collection[str] = (
         if encoding:
             note_encoding(report, [path.name], 1, encoding, text)
         if suffix in DELIMITED:
-            frame = read_delimited(path, text, report, text_columns)
+            frame, decimal = read_delimited(path, text, report, text_columns)
         else:
             unit = "line" if suffix in LINES else "record"
             frame = _read_lines(path, text) if suffix in LINES else _read_json(path, text)
     if frame.empty:
         raise UserError(f"{path} has no rows in it.")
     columns = {name: _to_plain(frame[name], name in text_columns, unit) for name in frame}
-    return Table(path.name, pd.DataFrame(columns), unit)
+    return Table(path.name, pd.DataFrame(columns), unit, decimal)
 
 
 def _read_binary(path: Path, content: bytes, suffix: str, report: DataReport) -> pd.DataFrame:

@@ -65,9 +65,11 @@ def read_splits(
 ) -> dict[str, Table]:
     """The table of each split that a file or folder has, at least "train", with cells as written.
 
-    A test set without ``target`` is left aside. Nothing if ``path`` is a folder without tables.
+    A test set without ``target`` is left aside.
     """
     files = find_table_files(path, report)
+    if not files:
+        raise UserError(f"{path} has no table in it ({', '.join(SUFFIXES)}). Add train.csv.")
     tables = {split: read_table(file, report, text_columns) for split, file in files.items()}
     return leave_unlabeled_aside(tables, target, report)
 
@@ -102,7 +104,7 @@ def note_common_groups(tables: Mapping[str, Table], column: str, report: DataRep
         for split, table in tables.items()
         if column in table.frame
     }
-    splits = list(groups)
+    splits = [split for split in ("train", "val", "test") if split in groups]
     for number, first in enumerate(splits):
         for second in splits[number + 1 :]:
             common = sorted(map(str, groups[first] & groups[second]))

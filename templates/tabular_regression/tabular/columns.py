@@ -26,10 +26,11 @@ MIN_BIN_ROWS = 10
 
 def select_columns(
     train: Table, target: str, formats: Mapping[str, str], report: DataReport
-) -> tuple[dict[str, Statistics], dict[str, list[str]], dict[str, str]]:
-    """Numeric columns with statistics, categorical ones with categories, and those left out.
+) -> tuple[dict[str, Statistics], dict[str, list[str]], dict[str, str], Formats]:
+    """Numeric columns with statistics, categorical ones with categories, those left out with the
+    reason, and the formats of the columns that are needed.
 
-    Of the last, the text says why. A category with a single row teaches nothing but that row, so
+    A category with a single row teaches nothing but that row, so
     it is read like an unknown one.
 
     Raises:
@@ -60,7 +61,13 @@ def select_columns(
     if not numeric and not categories:
         raise UserError(f"{train.name} has no column from which {target!r} could be predicted.")
     _report_left_out(formats, left_out, report)
-    return numeric, categories, left_out
+    used = {target, *numeric, *categories}
+    needed = {
+        name: how
+        for name, how in formats.items()
+        if name in used or not used.isdisjoint(part_names(name))
+    }
+    return numeric, categories, left_out, needed
 
 
 def is_constant(cells: pd.Series) -> bool:
@@ -93,23 +100,14 @@ def statistics(values: np.ndarray) -> Statistics:
     }
 
 
-def to_codes(frame: pd.DataFrame, categorical: Mapping[str, list[str]]) -> list[np.ndarray]:
+def to_numbers(table: Table, numeric: Mapping[str, Statistics]) -> list[np.ndarray]:
+    """Each column of numbers without its offset: (N,) float64."""
+    return [table.numbers(column) - known["offset"] for column, known in numeric.items()]
+
+
+def to_codes(table: Table, categorical: Mapping[str, list[str]]) -> list[np.ndarray]:
     """For each column the number of the category in each row: (N,), 0 for gaps and unknown ones."""
-    return [find_names(frame[column], names) + 1 for column, names in categorical.items()]
-
-
-def used_formats(
-    formats: Mapping[str, str],
-    target: str,
-    columns: tuple[Mapping[str, Statistics], Mapping[str, list[str]], object],
-) -> Formats:
-    """How to read the columns that a model needs, in any file, and the target."""
-    used = {target, *columns[0], *columns[1]}
-    return {
-        name: how
-        for name, how in formats.items()
-        if name in used or not used.isdisjoint(part_names(name))
-    }
+    return [find_names(table.frame[column], names) + 1 for column, names in categorical.items()]
 
 
 def _note_gap_code(cells: pd.Series, column: str, report: DataReport) -> None:

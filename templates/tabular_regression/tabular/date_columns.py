@@ -7,9 +7,9 @@ import pandas as pd
 
 from ..engine.data_report import DataReport
 from ..engine.errors import UserError
+from .class_names import GAP_WORDS
 from .dates import date_formats, read_dates
 from .number_columns import NumberColumn
-from .number_texts import GAP_WORDS
 from .table_files import Table
 
 COMPACT = "%Y%m%d"

@@ -27,13 +27,23 @@ def date_formats(texts: Sequence[str]) -> list[str]:
     tried = list(texts[:NUM_TRIED])
     if sum(bool(LOOKS_LIKE_A_DATE.fullmatch(text)) for text in tried) < ENOUGH * len(tried):
         return []
-    likely = [name for name in FORMATS if read_dates(tried, name).notna().mean() >= ENOUGH]
+    marks = {_marks(text) for text in tried}
+    alike = [name for name in FORMATS if name == ISO or _marks(name) in marks]
+    likely = [name for name in alike if read_dates(tried, name).notna().mean() >= ENOUGH]
     shares = {name: read_dates(texts, name).notna().mean() for name in likely}
     best = max(shares.values(), default=0.0)
     if best < ENOUGH:
         return []
     found = [name for name, share in shares.items() if share == best]
     return [name for name in found if name != ISO] or found
+
+
+def _marks(text: str) -> tuple[int, ...]:
+    """How many there are of each mark that dates may have, and whether there are letters."""
+    text = text.replace("%b", "x").replace("%B", "x").replace("%p", "x")
+    names = re.sub(r"%\w", "", text)
+    has_letters = any(letter.isalpha() for letter in names.replace("T", ""))
+    return (*map(text.count, "-/.:,"), has_letters)
 
 
 def read_dates(texts: Sequence[str], format: str) -> pd.DatetimeIndex:
@@ -44,6 +54,8 @@ def read_dates(texts: Sequence[str], format: str) -> pd.DatetimeIndex:
 
 def name_format(format: str) -> str:
     """The format in words."""
+    if format == ISO:
+        return "year-month-day"
     names = {"%Y": "year", "%y": "year", "%m": "month", "%b": "month", "%B": "month", "%d": "day"}
     found = [names[code] for code in re.findall(r"%\w", format) if code in names]
     return "-".join(found) or "time"
@@ -55,7 +67,7 @@ def date_parts(dates: pd.Series) -> dict[str, np.ndarray]:
     "days" counts from the beginning of 1970, with the time of the day as a fraction.
     """
     days = (dates - pd.Timestamp(0)) / pd.Timedelta(days=1)
-    parts = (dates.dt.year, dates.dt.month, dates.dt.dayofweek, days)
+    parts = (dates.dt.year, dates.dt.month, dates.dt.day_of_week, days)
     return {
         name: part.to_numpy(dtype=np.float64, na_value=np.nan)
         for name, part in zip(PARTS, parts, strict=True)

@@ -16,7 +16,7 @@ def describe_tables(
     classes: Sequence[str],
     report: DataReport,
 ) -> None:
-    """Classes or the distribution of the target, and categories that training rows do not have."""
+    """Classes or the distribution of the target, unknown categories, and rows in two splits."""
     for split in ("train", "val", "test"):
         frame = tables[split].frame
         if classes:
@@ -24,7 +24,7 @@ def describe_tables(
             report.count_classes(split, labels, classes)
         else:
             report.values.setdefault(target, {})[split] = tables[split].numbers(target)
-        for column, codes in zip(categorical, to_codes(frame, categorical), strict=True):
+        for column, codes in zip(categorical, to_codes(tables[split], categorical), strict=True):
             is_unknown = (codes == 0) & frame[column].notna().to_numpy()
             if is_unknown.any() and split != "train":
                 names = ", ".join(frame[column][is_unknown].unique()[:3])
@@ -32,13 +32,17 @@ def describe_tables(
                     f"; {is_unknown.sum():,} of {len(frame):,} rows of {split} have a category "
                     f"that is in at most one training row: {names}"
                 )
+    frames = {split: table.frame[_common_columns(tables)] for split, table in tables.items()}
+    note_equal_samples(frames, "row", report)
 
 
-def note_duplicates(tables: Mapping[str, Table], target: str, report: DataReport) -> None:
-    """Say which rows are in two splits, and which have equal inputs but another target."""
-    columns = sorted(set.intersection(*(set(table.frame) for table in tables.values())))
-    note_equal_samples({s: table.frame[columns] for s, table in tables.items()}, "row", report)
-    inputs = [column for column in columns if column != target]
+def note_contradictions(tables: Mapping[str, Table], target: str, report: DataReport) -> None:
+    """Say which rows have equal inputs, but another target."""
+    inputs = [column for column in _common_columns(tables) if column != target]
     hashes = {split: hash_rows(table.frame[inputs]) for split, table in tables.items()}
     targets = {split: table.frame[target] for split, table in tables.items()}
     note_other_targets(hashes, targets, "row", report)
+
+
+def _common_columns(tables: Mapping[str, Table]) -> list[str]:
+    return sorted(set.intersection(*(set(table.frame) for table in tables.values())))

@@ -1,5 +1,7 @@
 """Layers for tables: linear effects, embeddings of categories, and an encoding of numbers."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -8,15 +10,19 @@ class Linear(nn.Module):
     """A weight for every feature, every category and each output, all zero at first.
 
     The weights are vectors, which have neither weight decay nor the ridge penalty. So these pull
-    a network beside it to the linear model, not to zero.
+    a network beside it to the linear model, not to zero. AdamW moves all weights equally fast, and
+    a network has many for the same output: ``speed`` times as fast, the linear part is learned
+    first, and the network only what is left.
     """
 
     first_codes: Tensor
     effects: nn.Parameter | None
 
-    def __init__(self, num_features: int, num_categories: list[int], num_outputs: int) -> None:
+    def __init__(
+        self, num_features: int, num_categories: list[int], num_outputs: int, speed: float = 10.0
+    ) -> None:
         super().__init__()
-        self.num_outputs = num_outputs
+        self.num_outputs, self.speed = num_outputs, speed
         self.weights = nn.Parameter(torch.zeros(num_features * num_outputs))
         self.bias = nn.Parameter(torch.zeros(num_outputs))
         # One row of effects for code 0 of the first column, its categories, the next column, ...
@@ -28,11 +34,12 @@ class Linear(nn.Module):
 
     def forward(self, features: Tensor, categories: Tensor) -> Tensor:
         """(N, features) and (N, K) to (N, outputs)."""
-        output = torch.addmm(self.bias, features, self.weights.view(-1, self.num_outputs))
+        weights = self.weights.view(-1, self.num_outputs)
+        output = torch.addmm(self.bias, features, weights, alpha=self.speed)
         if self.effects is None:
             return output
         effects = self.effects.view(-1, self.num_outputs)[categories + self.first_codes]
-        return output + effects.sum(1)
+        return output + self.speed * effects.sum(1)
 
 
 class PiecewiseLinear(nn.Module):
@@ -54,9 +61,10 @@ class PiecewiseLinear(nn.Module):
             (column, left, right - left)
             for column, known in enumerate(edges)
             if len(known) > 2
-            for left, right in zip(known, known[1:], strict=False)
+            for left, right in pairwise(known)
         ]
         columns, start, width = zip(*bins, strict=True) if bins else ((), (), ())
+        self.size = len(bins)
         self.register_buffer("columns", torch.tensor(columns, dtype=torch.int64))
         self.register_buffer("start", torch.tensor(start, dtype=torch.float32))
         self.register_buffer("width", torch.tensor(width, dtype=torch.float32))
@@ -65,6 +73,20 @@ class PiecewiseLinear(nn.Module):
         """(N, F) to (N, bins of all columns), from -0.5 to 0.5."""
         inside = (numbers[:, self.columns] - self.start) / self.width
         return inside.clamp(0, 1) - 0.5
+
+
+class Embeddings(nn.Module):
+    """Numbers for each category, which are learned, behind the features."""
+
+    def __init__(self, num_categories: list[int], sizes: list[int]) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList(map(make_embedding, num_categories, sizes))
+        self.size = sum(sizes)
+
+    def forward(self, features: Tensor, categories: Tensor) -> Tensor:
+        """(N, features) and (N, K) to (N, features + size)."""
+        embedded = [table(categories[:, k]) for k, table in enumerate(self.tables)]
+        return torch.cat([features, *embedded], dim=1)
 
 
 def make_embedding(num_categories: int, size: int) -> nn.Embedding:

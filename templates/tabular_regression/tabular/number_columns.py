@@ -15,7 +15,7 @@ from .table_files import Table
 LARGEST = float(np.finfo(np.float32).max)
 MARK_NAMES = {".": "point", ",": "comma"}
 PAIR = re.compile(r"\d{1,2}(,[1-9]?\d)?")
-CODE = re.compile(r"0\d+")
+CODE = re.compile(r"0\d+|[1-9]\d{16,}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class TextColumn:
     def looks_numeric(self) -> bool:
         """Whether most texts are numbers of some kind."""
         num_parts = sum(part is not None for part in self.numbers.parts)
-        return num_parts > 0.5 * len(self.numbers.texts)
+        return num_parts >= 0.5 * max(1, len(self.numbers.texts))
 
     @property
     def is_pairs(self) -> bool:
@@ -102,11 +102,11 @@ def read_numbers(
     found, texts = dict[str, NumberColumn](), dict[str, TextColumn]()
     for name in columns:
         if pd.api.types.is_numeric_dtype(table.frame[name]):
-            found[name] = _plain_numbers(table.frame[name])
+            found[name] = _plain_numbers(table.frame[name], table.decimal)
         elif pd.api.types.is_string_dtype(table.frame[name]):
             texts[name] = TextColumn(table.frame[name])
-    has_points = any(column.mark for column in found.values())
-    chosen = _choose_marks(texts, decimal, before, has_points)
+    marks = {column.mark for column in found.values() if column.mark}
+    chosen = _choose_marks(texts, decimal, before, marks)
     doubtful = [name for name, mark in chosen.items() if mark == "?"]
     if doubtful:
         listed = "; ".join(f"{name}: {_show_doubt(texts[name])}" for name in doubtful)
@@ -119,12 +119,12 @@ def read_numbers(
 
 
 def _choose_marks(
-    texts: Mapping[str, TextColumn], decimal: str, before: Mapping[str, str], has_points: bool
+    texts: Mapping[str, TextColumn], decimal: str, before: Mapping[str, str], plain: set[str]
 ) -> dict[str, str]:
     """The decimal mark of each column; "" if it has no numbers, "?" if it is not clear."""
     sure = {name: column.marks[0] for name, column in texts.items() if len(column.marks) == 1}
     marks = {mark for name, mark in sure.items() if mark == "." or not texts[name].is_pairs}
-    marks |= {"."} if has_points else set()
+    marks |= plain
     chosen = dict[str, str]()
     for name, column in texts.items():
         if name in sure:
@@ -145,14 +145,15 @@ def _show_doubt(column: TextColumn) -> str:
     return " beside ".join(filter(None, parts))
 
 
-def _plain_numbers(cells: pd.Series) -> NumberColumn:
+def _plain_numbers(cells: pd.Series, decimal: str) -> NumberColumn:
     values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
     is_wrong = np.abs(values) > LARGEST
-    mark = "." if (values != np.floor(values)).sum() > np.isnan(values).sum() else ""
+    mark = decimal if (values != np.floor(values)).sum() > np.isnan(values).sum() else ""
+    how = "decimal comma" if mark == "," else ""
     if not is_wrong.any():
-        return NumberColumn(values, is_wrong, mark)
+        return NumberColumn(values, is_wrong, mark, how)
     examples = ", ".join(f"{value:g}" for value in np.unique(values[is_wrong])[:3])
-    return NumberColumn(np.where(is_wrong, np.nan, values), is_wrong, mark, examples=examples)
+    return NumberColumn(np.where(is_wrong, np.nan, values), is_wrong, mark, how, examples)
 
 
 def read_like(

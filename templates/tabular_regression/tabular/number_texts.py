@@ -6,11 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-GAP_WORDS = {"-", "--", "---", ".", "..", "...", "?", "??", "*", "na", "n.a.", "n.a", "n/a", "n/d"}
-GAP_WORDS |= {"nd", "none", "null", "nil", "nan", "-nan", "nat", "<na>", "missing", "unknown"}
-GAP_WORDS |= {"unk", "tbd", "k.a.", "s.o."}
-GAP_WORDS |= {"#n/a", "#value!", "#div/0!", "#ref!", "#name?", "#num!", "#null!"}
-"""Gaps in a column of numbers, in small letters."""
+from .class_names import GAP_WORDS
+
 ENOUGH = 0.9  # share of the cells that must be numbers
 DASHES, SPACES = "−–—﹣－‒‐‑", "\u00a0\u202f\u2009\u2007"
 PLAIN = dict.fromkeys(DASHES, "-") | dict.fromkeys(SPACES, " ") | {"²": "2", "³": "3"}
@@ -35,6 +32,7 @@ DECIMAL = {
 THOUSANDS = {".": ",", ",": "."}
 FACTORS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "mn": 1e6, "Mio": 1e6, "Mio.": 1e6}
 FACTORS |= {"B": 1e9, "bn": 1e9, "Mrd": 1e9, "Mrd.": 1e9}
+TO_FLOAT = {".": str.maketrans("", "", ",'’_ "), ",": str.maketrans(",", ".", ".'’_ ")}
 BOUND = re.compile(r"(?:[<>≤≥~≈]|ca\.?|<=|>=)\s*[-+]?[\d.,]*\d.*")
 
 
@@ -49,11 +47,14 @@ class NumberTexts:
     def __init__(self, texts: Sequence[str], counts: np.ndarray) -> None:
         plain = [EVEN.sub("", text.translate(TRANSLATION).strip()) for text in texts]
         self.texts, self.counts = texts, counts
-        self.is_gap = np.array([text.lower() in GAP_WORDS for text in plain], dtype=bool)
+        self.is_gap = np.array(
+            [not text or text.lower() in GAP_WORDS for text in plain], dtype=bool
+        )
         self.parts = self._take_apart(plain)
         self.currency, self.unit, self.factors = "", "", dict.fromkeys([""], 1.0)
         self._agree_on_units()
         self.fits = {mark: self._fits(mark) for mark in DECIMAL}
+        self.marks = self._find_marks()
 
     def _take_apart(self, plain: list[str]) -> list[re.Match[str] | None]:
         """What CELL finds in each text; nothing if most of the first texts are no numbers."""
@@ -89,20 +90,15 @@ class NumberTexts:
         digits = [part["digits"] if part else "" for part in self.parts]
         return np.array([bool(pattern.fullmatch(text)) for text in digits], dtype=bool)
 
-    def share(self, mark: str) -> float:
-        """The share of the cells, without gaps, that are numbers with this decimal mark."""
-        num_cells = self.counts[~self.is_gap].sum()
-        return float(self.counts[self.fits[mark]].sum() / num_cells) if num_cells else 0.0
-
-    @property
-    def marks(self) -> list[str]:
+    def _find_marks(self) -> list[str]:
         """The decimal marks with which the texts can be read; both only if that is not sure."""
-        shares = {mark: self.share(mark) for mark in DECIMAL}
+        # "<0.5" beside 0.5 and 1.5 is a number that is not known exactly.
+        bounds = [bool(part is None and BOUND.fullmatch(text.translate(TRANSLATION).strip()))
+                  for part, text in zip(self.parts, self.texts, strict=True)]  # fmt: skip
+        num_cells = max(1, self.counts[~self.is_gap].sum())
+        bounded = self.counts[np.array(bounds, dtype=bool)].sum() / num_cells
+        shares = {mark: self.counts[fits].sum() / num_cells for mark, fits in self.fits.items()}
         best = max(shares.values())
-        # "<0.5" beside 0.5 and 1.5: a number that is not known exactly
-        bounds = [bool(BOUND.fullmatch(text.translate(TRANSLATION).strip())) for text in self.texts]
-        num_cells = self.counts[~self.is_gap].sum()
-        bounded = self.counts[np.array(bounds, dtype=bool)].sum() / max(num_cells, 1)
         if best + min(bounded, best) < ENOUGH or best == 0:
             return []
         return [mark for mark, share in shares.items() if share == best]
@@ -110,8 +106,8 @@ class NumberTexts:
     @property
     def is_ambiguous(self) -> bool:
         """Whether a point or comma in them may be a decimal mark or one of thousands."""
-        return len(self.marks) > 1 and not np.array_equal(
-            self.values("."), self.values(","), equal_nan=True
+        return len(self.marks) > 1 and any(
+            part and ("." in part["digits"] or "," in part["digits"]) for part in self.parts
         )
 
     def values(self, mark: str) -> np.ndarray:
@@ -125,7 +121,7 @@ class NumberTexts:
         )
 
     def _value(self, part: re.Match[str], mark: str) -> float:
-        digits = re.sub(rf"[{THOUSANDS[mark]}'’_ ]", "", part["digits"]).replace(",", ".")
+        digits = part["digits"].translate(TO_FLOAT[mark])
         value = float(digits + (part["exponent"] or "")) * self.factors[_singular(part["unit"])]
         is_negative = part["sign"] in ("-", "(") or part["inner"] == "-" or part["end"] == "-"
         return -value if is_negative else value
@@ -137,7 +133,11 @@ class NumberTexts:
 
 def _singular(unit: str) -> str:
     """The unit without capital letters, point and plural; K and M are factors."""
-    return unit if unit in FACTORS else unit.casefold().rstrip(".").removesuffix("s") or unit
+    return (
+        unit
+        if not unit or unit in FACTORS
+        else unit.casefold().rstrip(".").removesuffix("s") or unit
+    )
 
 
 def _is_whole(part: re.Match[str]) -> bool:

@@ -59,6 +59,13 @@ def find_classes(table: Table, target: str) -> list[str]:
     return classes
 
 
+def count_classes(train: Table, target: str) -> dict[str, int]:
+    """The classes of the training rows in order, and how many rows each has."""
+    classes = find_classes(train, target)
+    counts = np.bincount(class_numbers(train, target, classes), minlength=len(classes))
+    return dict(zip(classes, counts.tolist(), strict=True))
+
+
 def class_numbers(table: Table, target: str, classes: Sequence[str]) -> np.ndarray:
     """The number of each row's class, (N,) int64; a UserError if there are other classes."""
     labels = table.frame[target]
@@ -68,7 +75,7 @@ def class_numbers(table: Table, target: str, classes: Sequence[str]) -> np.ndarr
         names = [repr(name) for name in labels[unknown].unique()]
         raise UserError(
             f"{table.name}: no training row has the class in {table.some(unknown)}; unknown are "
-            f"{some(names, labels.nunique(), 'class', 'classes')} of {target!r}. Add training rows, "
-            "or remove these."
+            f"{some(names, labels.nunique(), 'class', 'classes')} of {target!r}. Add training "
+            "rows, or remove these."
         )
     return numbers

@@ -1,7 +1,7 @@
 """Tables with typed columns: numbers, dates as numbers, and categories."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,11 +9,11 @@ import pandas as pd
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
 from ..engine.files import shorten
-from .class_names import clean, join_spellings
+from .class_names import GAP_WORDS, clean, join_spellings
 from .date_columns import find_dates, to_dates
 from .dates import PARTS, date_parts, name_format
 from .number_columns import MARK_NAMES, NumberColumn, TextColumn, read_like, read_numbers
-from .number_texts import CELL, GAP_WORDS
+from .number_texts import CELL
 from .table_files import Table, read_table
 from .table_splits import find_column
 
@@ -39,6 +39,12 @@ class ReadOptions:
     def check(self, table: Table) -> None:
         """Refuse columns that the table does not have."""
         names = list(table.frame)
+        if self.target not in names and self.target in table.frame.iloc[0].tolist():
+            row = table.frame.index[0]
+            raise UserError(
+                f"The names of the columns of {table.name} seem to stand in {table.unit} {row}. "
+                "Remove what is above them."
+            )
         flags = {"--target": [self.target], "--drop-columns": self.dropped}
         flags |= {"--categorical-columns": self.categorical}
         flags |= {"--group-column": [self.group]} if self.group else {}
@@ -145,7 +151,7 @@ def drop_units(table: Table, columns: Iterable[str], report: DataReport) -> Tabl
         f"{table.name}: {table.unit} {table.frame.index[0]} is left out, because it has words "
         f"(units?) where numbers are below: {', '.join(words.values())}."
     )
-    return Table(table.name, table.frame.iloc[1:], table.unit)
+    return replace(table, frame=table.frame.iloc[1:])
 
 
 def _to_types(
@@ -189,8 +195,8 @@ def _judge_wrong_cells(
     rows = table.some(column.is_wrong)
     if is_target:
         raise UserError(
-            f"{table.name}: the target {name!r} is no number ({column.examples}) in {rows}. Correct "
-            "it, or empty the cells: rows without a target are left out."
+            f"{table.name}: the target {name!r} is no number ({column.examples}) in {rows}. "
+            "Correct it, or empty the cells: rows without a target are left out."
         )
     report.note(
         f"{table.name}: {name!r} is no number ({column.examples}) in {rows}. These cells are read "

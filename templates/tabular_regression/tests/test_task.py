@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,8 +53,10 @@ def saved(frame: pd.DataFrame, folder: Path, **values: Any) -> Hyperparameters:
     return Hyperparameters(data=folder / "table.csv", target=frame.columns[-1], **values)
 
 
-def table(*changed: str) -> str:
-    return "\n".join(["x,y", *changed, *(f"{n},{n * n % 7}" for n in range(20))]) + "\n"
+def table(*changed: str, sep: str = ",") -> str:
+    """A table of these rows and 20 others."""
+    rows = [] if sep == ";" else [f"{n},{n * n % 7}" for n in range(20)]
+    return "\n".join(["x,y", *changed, *rows]).replace(",", sep) + "\n"
 
 
 @pytest.mark.parametrize(("objective", "rows"), [("regression", 442), ("classification", 569)])
@@ -81,18 +82,18 @@ def test_a_batch_holds_the_same_as_its_samples(tmp_path: Path) -> None:
     torch.testing.assert_close([*inputs, target], [*expected[0], expected[1]], equal_nan=True)
 
 
-def test_columns_are_used_by_what_stands_in_them_or_as_the_user_says(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_columns_are_used_by_what_stands_in_them_or_as_the_user_says(tmp_path: Path) -> None:
     frame = houses()
     frame.insert(0, "zip_code", [10000 + n % 3 for n in range(60)])
     hparams = saved(frame, tmp_path, drop_columns="garden", categorical_columns="zip_code")
-    info = make_data(hparams).info
+    data = make_data(hparams)
+    info, columns = data.info, data.report.columns
     zip_codes, cities = ["10000", "10001", "10002"], ["Busan", "Seoul"]
     assert {name: column["missing"] for name, column in info.numeric.items()} == {"area": True}
     assert info.categorical == {"zip_code": zip_codes, "city": cities}
-    assert list(info.left_out) == re.findall(r"column '(.*?)'", capsys.readouterr().err)
     assert list(info.left_out) == ["id", "country"]
+    left_out = [name for name, how in columns.items() if how.startswith("left out")]
+    assert sorted(left_out) == ["country", "garden", "id"] and "6 gaps" in columns["area"]
 
 
 def test_unseen_and_missing_categories_share_code_zero(tmp_path: Path) -> None:
@@ -100,9 +101,40 @@ def test_unseen_and_missing_categories_share_code_zero(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "train.csv", index=False)
     frame[:3].assign(city=["Jeju", None, "Seoul"]).to_csv(tmp_path / "test.csv", index=False)
     data = make_data(Hyperparameters(data=tmp_path, target="price"))
-    assert [data.test[i][0][1].tolist() for i in range(3)] == [[0], [0], [2]]
+    assert [data.test[i][0][1][0].item() for i in range(3)] == [0, 0, 2]
     assert data.test.describe(0) == "row 2 of test.csv"
     assert len(data.train) + len(data.val) == 60
+
+
+def test_what_is_no_number_or_has_no_target_is_left_out_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(table("n/a,1", "<5,2", "6,"), encoding="utf-8")
+    data = make_data(Hyperparameters(data=path, target="y"))
+    assert len(data.train) + len(data.val) + len(data.test) == 22
+    second, first = data.report.notes
+    assert "'y' is empty in 1 of 23 rows: row 4" in first
+    assert "'x' is no number ('<5') in 1 of 23 rows: row 3" in second
+
+
+def test_a_target_far_from_zero_keeps_its_digits(tmp_path: Path) -> None:
+    frame = houses().assign(price=[2_400_000_000 + n % 7 for n in range(60)])
+    data = make_data(saved(frame, tmp_path))
+    batch = data.val.__getitems__(BatchIndex(np.arange(len(data.val))))
+    outputs = Criterion(Hyperparameters(), data.info).evaluate(Constant(batch[1] + 1), batch)
+    rows = [int(data.val.describe(i).split()[1]) for i in range(len(data.val))]
+    assert outputs["target"].tolist() == pytest.approx([2.4e9 + (row - 2) % 7 for row in rows])
+    difference = outputs["prediction"] - outputs["target"]
+    assert difference.tolist() == pytest.approx([1.0] * len(rows), abs=1e-5)
+
+
+def test_rows_of_a_group_are_in_one_split(tmp_path: Path) -> None:
+    frame = houses().assign(street=[f"street {n // 5}" for n in range(60)])
+    data = make_data(saved(frame[["street", "area", "price"]], tmp_path, group_column="street"))
+    streets = [
+        {(int(s.describe(i).split()[1]) - 2) // 5 for i in range(len(s))}
+        for s in data.splits.values()
+    ]
+    assert sum(map(len, streets)) == 12 and list(data.info.numeric) == ["area"]
 
 
 def test_semicolons_decimal_commas_and_quoted_names_are_understood(tmp_path: Path) -> None:
@@ -116,14 +148,13 @@ def test_semicolons_decimal_commas_and_quoted_names_are_understood(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "values", "words"),
     [
-        (table("1,?"), {}, "bad.csv, row 2: the target 'y' is empty"),
-        (table("1,2", "", "1,much"), {}, "bad.csv, row 4, column 'y': 'much' is not a number"),
-        (table("1,2", "one,2"), {}, "bad.csv, row 3, column 'x': 'one' is not a number"),
-        (table("1,2", "inf,2"), {}, "bad.csv, row 3, column 'x': 'inf' is too large"),
+        (table("1,2", "", "1,much"), {}, "'y' is no number ('much') in 1 of 22 rows: row 4"),
         (table("1,2", "1,2,3"), {}, "bad.csv has 3 cells in row 3"),
-        (table("1,2,3"), {}, "bad.csv has more cells in row 2"),
+        (table("1,2,3"), {}, "bad.csv has 3 cells in row 2"),
+        (table().replace("x,y\n", ""), {}, "its first line looks like data"),
+        (table(*["1.250,3", "950,4"] * 20, sep=";"), {}, "Type --decimal . or --decimal ,"),
         (table("1,2", '"1,2'), {}, "bad.csv has a quotation mark in row 3"),
-        (b"x,y\n1,2\n\xff,2\n", {}, "bad.csv is not text in UTF-8 (line 3)"),
+        (b"x,y\n1,2\n\xff,\xc3\xa4\xc3\xa4\n", {}, "bad.csv is not text in UTF-8 (line 3)"),
         (table().replace("x,y", "y,y"), {}, "bad.csv has two columns 'y'"),
         (table().replace("x,y", "x,Y"), {}, "Did you mean 'Y'?"),
         (table().replace("x,y", ","), {}, "bad.csv has no names of columns"),
@@ -134,8 +165,8 @@ def test_semicolons_decimal_commas_and_quoted_names_are_understood(tmp_path: Pat
         ("x,y\n" + "".join(f"1,{n}\n" for n in range(20)), {}, "bad.csv has no column from which"),
         (visits().rename(columns={"way": "y"}).to_csv(), {}, "--objective classification"),
         (table(), {"target": None}, "--target with one of: x, y"),
-        (table(), {"target": "z"}, "are: x, y"),
-        (table(), {"drop_columns": "z"}, "'z', which --drop-columns asks for"),
+        (table(), {"target": "z"}, "no column 'z'. Type --target with one of its columns: x, y"),
+        (table(), {"drop_columns": "z"}, "no column 'z'. Type --drop-columns"),
         (table("1,rare", "2,rare"), CLASSIFY, "The class 'rare' has too few rows (2)"),
         ("y\n" + "".join(f"{n}.5\n" for n in range(20)), CLASSIFY, "--objective regression"),
     ],
@@ -156,7 +187,7 @@ def test_classes_may_be_numbers_and_an_unknown_one_is_named_with_its_row(tmp_pat
     hparams = Hyperparameters(data=tmp_path, target="way", **CLASSIFY)
     assert make_data(hparams).info.classes == ["8", "9", "10"]
     frame[:3].assign(way=[8, 11, 9]).to_csv(tmp_path / "test.csv", index=False)
-    with pytest.raises(UserError, match=r"test.csv, row 3: no training row has the class '11'"):
+    with pytest.raises(UserError, match=r"1 of 3 rows: row 3; unknown are 1 of 3 classes: '11'"):
         make_data(hparams)
 
 
@@ -245,9 +276,9 @@ def test_the_area_is_the_mean_over_the_classes_that_are_there() -> None:
 def test_metrics_are_right_around_a_large_mean_and_for_a_single_row() -> None:
     info, target = replace(NUMBERS, target_mean=2000.0), torch.tensor([1999.0, 2000.0, 2001.0])
     prediction = target + torch.tensor([0.5, 0.0, 0.0])
-    values = measure(Hyperparameters(), info, prediction=prediction, target=target)
+    values = measure(Hyperparameters(), info, _output=prediction, _target=target)
     assert values == pytest.approx({"r2": 0.875, "rmse": (1 / 12) ** 0.5, "mae": 1 / 6}, rel=1e-4)
-    single = measure(Hyperparameters(), info, prediction=prediction[:1], target=target[:1])
+    single = measure(Hyperparameters(), info, _output=prediction[:1], _target=target[:1])
     assert math.isnan(single["r2"])
 
 

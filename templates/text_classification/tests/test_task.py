@@ -26,7 +26,7 @@ from {{ cookiecutter.__package }}.text.vocabulary import (
 )
 from {{ cookiecutter.__package }}.visualize import draw
 
-INFO = DataInfo(["a", "b", "c"], [6, 2, 4], list("etaoinshr"), num_cut=0, unknown_share=0.0)
+INFO = DataInfo(["a", "b", "c"], [6, 2, 4], "characters", list("etaoinshr"), num_cut=0, unknown_share=0.0)
 MODELS = ["gru", "lstm", "transformer"]
 Row = tuple[str, object]
 
@@ -99,7 +99,7 @@ def test_a_text_is_split_into_characters_or_words() -> None:
 
 
 def test_the_vocabulary_is_of_training_texts_and_what_is_cut_or_unknown_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     rows = [("aa bb aa", "x"), ("bb cc", "y"), ("aa bb cc", "x"), ("cc", "y"), ("dd", "x")]
     write(tmp_path / "train.csv", rows)
@@ -109,7 +109,7 @@ def test_the_vocabulary_is_of_training_texts_and_what_is_cut_or_unknown_is_said(
     assert data.info.vocabulary == ["aa", "bb", "cc"]
     assert data.train[4][0].tolist() == [UNKNOWN]
     assert data.val[0][0].tolist() == [UNKNOWN + 1, UNKNOWN]
-    notes = capsys.readouterr().err
+    notes = " ".join(data.report.notes)
     assert "1 of 8 texts have more than 3 tokens" in notes and "50.0% of the words" in notes
     assert "--min-count" in refusal(tmp_path, min_count=100_000)
 
@@ -140,47 +140,49 @@ LINES = "".join(json.dumps({"text": "t", "label": "ab"[n % 2]}) + "\n" for n in 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("txt,label\n" + ROWS, "'text'. Type --text-column with one of: txt, label"),
-        ("text,class\n" + ROWS, "'label'. Type --label-column with one of: text, class"),
+        ("txt,label\n" + ROWS, "Type --text-column with one of its columns: txt, label"),
+        ("text,class\n" + ROWS, "Type --label-column with one of its columns: text, class"),
         ("text,text\n" + ROWS, "bad.csv has two columns 'text'"),
-        ("text,label\nhello,\n" + ROWS, "row 2 of bad.csv: 'label' is empty"),
-        ("text,label\nx,a\n \t,a\n" + ROWS, "row 3 of bad.csv: 'text' is empty"),
         ("text,label\nx,a\nyes, no,b\n" + ROWS, "bad.csv has 3 cells in row 3"),
-        ("text,label\nx,a\n\n\nshort\n" + ROWS, "row 5 of bad.csv: 'label' is empty"),
         ('text,label\nx,a\n"x,a\n' + ROWS, "bad.csv has a quotation mark in row 3"),
-        (b"text,label\nx,a\n\xff,b\n", "bad.csv is not text in UTF-8 (line 3)"),
+        (b"text,label\nx,a\n\xff,\xc3\xa4\xc3\xa4\n", "bad.csv is not text in UTF-8 (line 3)"),
         ("text,label\n" + "x,a\n" * 20, "bad.csv have the label 'a'"),
         ("text,label\n" + ROWS + "x,c\n", "'c' has too few texts (1)"),
         ("text,label\nx,a\ny,b\n", "'a' has too few texts (1)"),
-        ("text,label\n", "bad.csv has no texts"),
-        (LINES + "[1, 2]\n", "Line 21 of"),
-        ('{"text": "t"\n' + LINES, "bad.jsonl is not JSON in line 1"),
-        ('\n{"text": "t"}\n' + LINES, "line 2 of bad.jsonl has no 'label'"),
-        ('{"text": "t", "label": null}\n' + LINES, "line 1 of bad.jsonl: 'label' is empty"),
-        ('{"text": ["t"], "label": "a"}\n' + LINES, "line 1 of bad.jsonl: 'text' is a list"),
+        ("text,label\n", "bad.csv has no rows"),
+        (LINES + "[1, 2]\n", "bad.jsonl is not JSON lines"),
+        ('{"text": "t"\n' + LINES, "of 22 lines: line 1"),
+        ('{"text": ["t"], "label": "a"}\n' + LINES, "'text' is a list or an object in 1 of 21"),
     ],
 )
 def test_a_bad_file_is_refused_with_the_place(
     content: str | bytes, words: str, tmp_path: Path
 ) -> None:
-    suffix = ".jsonl" if "jsonl" in words or "Line" in words else ".csv"
+    suffix = ".jsonl" if str(content).startswith(("{", "[")) else ".csv"
     assert words in refusal(tmp_path / f"bad{suffix}", content)
+
+
+def test_empty_texts_and_labels_are_left_out_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\nhello,\n ,a\n" + ROWS, encoding="utf-8")
+    data = make_data(Hyperparameters(data=path))
+    assert sum(map(len, splits_of(data))) == 20
+    first, second = data.report.notes
+    assert "1 of 22 rows: row 3" in first and "1 of 22 rows: row 2" in second
 
 
 def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
     assert "nothing.csv" in refusal(tmp_path / "nothing.csv")
-    assert "notes.docx is not a .csv" in refusal(tmp_path / "notes.docx", "x")
+    assert "notes.docx is not a table" in refusal(tmp_path / "notes.docx", "x")
     write(tmp_path / "val.csv", [("fine", 9), ("fine", "so-so")])
     assert "no train.csv" in refusal(tmp_path)
     write(tmp_path / "train.csv", reviews())
-    assert "row 3 of val.csv: no text of train.csv has the label 'so-so'" in refusal(tmp_path)
+    assert "1 of 2 rows: row 3; unknown are 1 of 2 labels: 'so-so'" in refusal(tmp_path)
     write(tmp_path / "train.jsonl", reviews())
     assert "both train.csv and train.jsonl" in refusal(tmp_path)
     folder = write(tmp_path / "data", reviews())
-    (folder / "9" / "1.txt").write_bytes(b"\xff\xfe")
-    assert "1.txt is not text in UTF-8" in refusal(folder)
-    (folder / "9" / "1.txt").write_text(" \n")
-    assert "1.txt is empty" in refusal(folder)
+    (folder / "9" / "1.txt").write_bytes(b"\0\1\2\3")
+    assert "1.txt is not a text file" in refusal(folder)
     with pytest.raises(UserError, match="multiple of 8"):
         Hyperparameters(model="transformer", width=100)
 

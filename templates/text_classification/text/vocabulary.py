@@ -5,10 +5,14 @@ import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import Literal
 
+from ..engine.data_report import DataReport
 from ..engine.errors import UserError
 
+MANY_CHARACTERS, MANY_WORDS = 40, 6  # texts with more are read as words
 PADDING, UNKNOWN, FIRST = 0, 1, 2  # the numbers of the vocabulary's tokens begin with FIRST
 
 
@@ -18,6 +22,19 @@ def tokenize(text: str, tokens: str, *, lowercase: bool) -> list[str]:
     if lowercase:
         text = text.lower()
     return list(text) if tokens == "characters" else _words().findall(text)
+
+
+def choose_tokens(texts: Sequence[str], report: DataReport) -> Literal["characters", "words"]:
+    """Words for sentences, characters for names, and where no spaces are between words."""
+    length = median(len(text) for text in texts)
+    num_words = median(len(text.split()) for text in texts)
+    if length <= MANY_CHARACTERS or num_words <= MANY_WORDS:
+        return "characters"
+    report.note(
+        f"Texts are read as words: half of the training texts have more than {length:.0f} "
+        f"characters and {num_words:.0f} words. --tokens characters reads them as characters."
+    )
+    return "words"
 
 
 @functools.cache

@@ -36,8 +36,7 @@ def main(argv: list[str]) -> int:
     from ..report.page import data_tables, write_page
 
     data = make_data(arguments.hparams)
-    if data.inspect is not None:
-        data.inspect()
+    problem = inspect(data)
     sizes = ", ".join(f"{len(dataset):,} {name}" for name, dataset in data.splits.items())
     print(f"Samples: {sizes}", *data.report.lines(), sep="\n")
     name = "the embedded data" if arguments.data is None else arguments.data.resolve().name
@@ -50,7 +49,20 @@ def main(argv: list[str]) -> int:
         data=data_tables(data.to_json()),
     )
     print(f"Page: {arguments.output}")
+    if problem is not None:
+        raise problem
     return 0
+
+
+def inspect(data: "Data") -> UserError | None:
+    """Fill the report with what takes longer to find. Returns why the data cannot be used."""
+    try:
+        if data.inspect is not None:
+            data.inspect()
+    except UserError as error:
+        data.report.note(str(error))
+        return error
+    return None
 
 
 def draw_pictures(data: "Data") -> list[dict[str, object]]:

@@ -31,14 +31,6 @@ class LabeledFiles(NamedTuple):
     labels: list[int]
 
 
-def find_split_folders(root: Path, content: str) -> dict[str, Path]:
-    """The folders of the splits below ``root``, which is "train" itself if it has none."""
-    if not root.is_dir():
-        raise UserError(f"There is no folder {root}. Type --data with a folder of {content}.")
-    folders = find_splits(list_folders(root))
-    return folders if "train" in folders else {"train": root}
-
-
 def read_class_folders(
     root: Path,
     settings: SplitSettings,
@@ -220,9 +212,11 @@ def _refuse_splits_in_classes(finder: FileFinder, classes: Collection[Path]) -> 
     ]
     if wrong:
         listed = some(wrong, len(finder.folders), "folder")
+        remedy = f"Put the splits above the classes: {wrong[0].name}/{wrong[0].parent.name}."
+        if len(classes) == 1:
+            remedy = f"If these are the splits, type --data {wrong[0].parent}."
         raise UserError(
-            f"Folders of classes contain folders that are named like splits: {listed}. Put the "
-            f"splits above the classes: {wrong[0].name}/{wrong[0].parent.name}."
+            f"Folders of classes contain folders that are named like splits: {listed}. {remedy}"
         )
 
 

@@ -1,0 +1,29 @@
+"""The short version of `python -m benchmarks.quality`: the defaults keep up with the baselines."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Render
+
+from benchmarks.quality import tables
+from benchmarks.quality.common import TOLERANCE
+from benchmarks.quality.table_sources import SOURCES, TABLES
+
+
+@pytest.mark.parametrize("name", ["diabetes", "breast_cancer"])
+def test_the_default_for_tables_is_not_behind_the_better_of_two_baselines(
+    name: str, render: Render, tmp_path: Path
+) -> None:
+    project = render(tmp_path, task="tabular_regression")
+
+    result = tables.measure(TABLES[name], project, splits=1, flags=[])
+
+    assert result.margin > -TOLERANCE, result
+    assert not result.is_slow
+
+
+def test_unseen_tables_are_chosen_by_their_names() -> None:
+    unseen = [source.name for source in SOURCES if source.is_unseen]
+
+    assert len(TABLES) == len(SOURCES) and len(unseen) >= 10
+    assert "computers" in unseen and "wages" not in unseen
