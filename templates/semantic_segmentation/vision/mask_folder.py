@@ -112,9 +112,7 @@ def _count_classes(
             report.count_classes(split, labels, legend.names)
 
 
-def open_images(
-    files: Sequence[Path], side: int, pixel_range: Range | None = None
-) -> MaskedImages:
+def open_images(files: Sequence[Path], side: int, pixel_range: Range | None = None) -> MaskedImages:
     """Images with empty masks, which are read when they are asked for."""
 
     def decode(index: int) -> Tensor:

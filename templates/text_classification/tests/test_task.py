@@ -26,7 +26,9 @@ from {{ cookiecutter.__package }}.text.vocabulary import (
 )
 from {{ cookiecutter.__package }}.visualize import draw
 
-INFO = DataInfo(["a", "b", "c"], [6, 2, 4], "characters", list("etaoinshr"), num_cut=0, unknown_share=0.0)
+INFO = DataInfo(
+    ["a", "b", "c"], [6, 2, 4], "characters", list("etaoinshr"), num_cut=0, unknown_share=0.0
+)
 MODELS = ["gru", "lstm", "transformer"]
 Row = tuple[str, object]
 

@@ -16,6 +16,8 @@ from .listing import list_all_files
 from .run import Run
 
 STDIN = Path("-")
+
+
 class PredictOptions(Protocol):
     """What the user can choose of the rows that predict writes."""
 
