@@ -57,8 +57,8 @@ class Hyperparameters:
     dropout: Annotated[float, Interval(ge=0, le=0.95)] = 0.1
     """Dropout in the residual blocks."""
     embedding_size: Annotated[int, Interval(ge=1, le=1024)] | None = None
-    """Size of the embedding of a category in the mlp. None: from 2 to 50, larger for columns with
-    more categories."""
+    """Size of the embedding of a category. None: the number of categories, but at most 32 or a
+    little more."""
 
     # Loss
     loss: Literal["huber", "squared"] = "squared"
@@ -82,7 +82,7 @@ class Hyperparameters:
     """Momentum of sgd."""
     schedule: Literal["cosine", "constant"] = "constant"
     """Learning rate after the warm-up: a cosine down to zero, or constant."""
-    warmup_fraction: Annotated[float, Interval(ge=0, le=0.9)] = 0.1
+    warmup_fraction: Annotated[float, Interval(ge=0, le=0.9)] = 0.05
     """Share of all steps in which the learning rate rises from near zero."""
     clip_norm: NonNegativeFloat = 1.0
     """Longest gradient: longer ones are scaled down to it; 0: no clipping."""
@@ -101,7 +101,7 @@ class Hyperparameters:
     ] = "loss"
     """Validation metric by which the best epoch is chosen: loss; r2, rmse or mae for regression;
     accuracy, balanced_accuracy, f1 or auroc for classification."""
-    patience: CountOrZero = 16
+    patience: CountOrZero = 25
     """Stop after this many epochs without a better one; 0: never."""
 
     def __post_init__(self) -> None:

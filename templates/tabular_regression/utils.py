@@ -7,6 +7,6 @@ def parse_names(text: str) -> list[str]:
 
 
 def default_embedding_size(num_categories: int) -> int:
-    """From 2 to 50; it grows slowly with the number of categories, as in fastai's models."""
+    """A number for each of a few categories; from 32 on it grows slowly, as in fastai's models."""
     size: float = 1.6 * num_categories**0.56
-    return min(50, max(2, round(size)))
+    return min(num_categories, max(32, round(size)), 50)

@@ -140,3 +140,13 @@ def test_the_average_follows_the_weights_slowly() -> None:
     assert next(ema.parameters()).item() == pytest.approx(before + 0.1)
     assert ema.module.get_buffer("1.running_mean").item() == pytest.approx(0.1)
     assert make_ema(model, 0.0) is None
+
+
+def test_the_average_of_indices_is_the_indices() -> None:
+    model = nn.Linear(1, 1)
+    model.register_buffer("columns", torch.tensor([3, 28, 35]))
+    ema = make_ema(model, 0.9)
+    assert ema is not None
+    for _ in range(100):
+        ema.update_parameters(model)
+    assert ema.module.get_buffer("columns").tolist() == [3, 28, 35]

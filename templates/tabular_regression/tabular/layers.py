@@ -90,10 +90,15 @@ class Embeddings(nn.Module):
 
 
 def make_embedding(num_categories: int, size: int) -> nn.Embedding:
-    """Code 0 starts at zero, so a category that training rows do not have changes nothing."""
+    """One-hot at first, or random where the size is smaller than the number of categories.
+
+    Code 0 starts at zero, so a category that training rows do not have changes nothing.
+    """
     embedding = nn.Embedding(num_categories + 1, size)
     nn.init.normal_(embedding.weight, std=size**-0.5)
     nn.init.zeros_(embedding.weight[0])
+    if size == num_categories:
+        nn.init.eye_(embedding.weight[1:])
     return embedding
 
 

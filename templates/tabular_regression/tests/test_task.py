@@ -21,6 +21,8 @@ from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 from {{ cookiecutter.__package }}.loaders import DataInfo, make_data
 from {{ cookiecutter.__package }}.models import make_model
 from {{ cookiecutter.__package }}.report.style import style, to_png
+from {{ cookiecutter.__package }}.tabular.columns import bin_edges
+from {{ cookiecutter.__package }}.tabular.layers import PiecewiseLinear
 from {{ cookiecutter.__package }}.visualize import draw
 
 NUMBERS = DataInfo(100, "y", {}, {}, {}, target_mean=5.0, target_std=2.0)
@@ -196,7 +198,7 @@ def test_a_metric_of_the_other_objective_cannot_choose_the_best_epoch() -> None:
         Hyperparameters(monitor="auroc")
 
 
-@pytest.mark.parametrize("model", ["linear", "mlp"])
+@pytest.mark.parametrize("model", ["linear", "mlp", "tabm"])
 @pytest.mark.parametrize("objective", ["regression", "classification"])
 def test_a_model_starts_at_the_mean_stays_finite_and_learns_with_every_weight(
     model: Any, objective: Any, tmp_path: Path
@@ -206,15 +208,44 @@ def test_a_model_starts_at_the_mean_stays_finite_and_learns_with_every_weight(
     data = make_data(hparams)
     info, network = data.info, make_model(hparams, data.info)
     (numeric, categories), target = data.train.__getitems__(BatchIndex(np.arange(20)))
-    start = network(numeric, categories)[0]
+    start = network.eval()(numeric, categories)[0]
     expected = torch.tensor(info.class_counts) / info.num_rows if classify else info.target_mean
     assert (start.softmax(0) if classify else start).tolist() == pytest.approx(expected)
     for parameter in network.parameters():  # away from the zeros at which training starts
         torch.nn.init.normal_(parameter, std=0.3)
     extreme = torch.tensor([[math.nan], [1e30], [-1e30]]).expand(3, numeric.shape[1])
     assert network(extreme, categories[:3]).isfinite().all()
-    Criterion(hparams, info).loss(network, ((numeric, categories), target)).backward()
+    Criterion(hparams, info).loss(network.train(), ((numeric, categories), target)).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+@pytest.mark.parametrize("objective", ["regression", "classification"])
+def test_members_learn_for_themselves_and_answer_together(objective: Any, tmp_path: Path) -> None:
+    classify = objective == "classification"
+    frame = visits() if classify else houses()
+    data = make_data(saved(frame, tmp_path, objective=objective, dropout=0.0, members=3))
+    hparams = Hyperparameters(objective=objective, dropout=0.0, members=3)
+    network, criterion = make_model(hparams, data.info), Criterion(hparams, data.info)
+    torch.nn.init.normal_(network.get_parameter("network.heads"))
+    inputs, target = data.train.__getitems__(BatchIndex(np.arange(20)))
+    members, together = network(*inputs), network.eval()(*inputs)
+    if classify:
+        torch.testing.assert_close(members.softmax(-1).mean(1), together.softmax(-1))
+    else:
+        torch.testing.assert_close(members.mean(1), together)
+    losses = [criterion.sample_losses(members[:, n], target) for n in range(3)]
+    torch.testing.assert_close(criterion.sample_losses(members, target), sum(losses) / 3)
+
+
+def test_numbers_are_encoded_by_bins_with_equally_many_rows() -> None:
+    values = np.r_[np.arange(400.0) ** 3, np.nan]
+    edges = bin_edges(values, 4)
+    mean, std = np.nanmean(values), np.nanstd(values)
+    expected = [(n**3 - mean) / std for n in (0, 99.75, 199.5, 299.25, 399)]
+    assert edges == pytest.approx(expected, abs=0.001)
+    assert len(bin_edges(values[:30], 4)) == 4 and bin_edges(np.zeros(99), 4) == [0.0]
+    encoded = PiecewiseLinear([[0.0, 1.0, 3.0], [0.0, 1.0]])(torch.tensor([[2.0, 9.0], [-9, 0]]))
+    assert encoded.tolist() == [[0.5, 0.0], [-0.5, -0.5]]
 
 
 class Constant(torch.nn.Module):
