@@ -320,7 +320,8 @@ def test_what_is_no_number_stays_a_name(cells: list[str], tables: Project, tmp_p
 
 
 @pytest.mark.parametrize(
-    "word", ["", "-", "--", "n/a", "N/A", "NA", "NaN", "null", "None", "?", "#DIV/0!", "–", ".", "\u00a0"]
+    "word",
+    ["", "-", "--", "n/a", "N/A", "NA", "NaN", "null", "None", "?", "#DIV/0!", "–", ".", "\u00a0"],
 )
 @pytest.mark.parametrize("every", [4, 20])
 def test_a_word_for_a_gap_is_a_gap_in_a_column_of_numbers(

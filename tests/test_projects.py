@@ -176,6 +176,7 @@ def test_the_commands_of_the_readme_work_as_written(
     runs = project / "runs"
     for command in dict.fromkeys(commands):
         typed = command.replace("NAME", next(runs.iterdir()).name if runs.exists() else "")
+        typed = typed.replace("FILES", "data")
         done = subprocess.run(
             typed.split(), cwd=project, env=environment, capture_output=True, text=True
         )

@@ -24,13 +24,14 @@ COMMON = {
         train.py utils.py visualize.py
     """,
     "PACKAGE/cli": """
-        __init__.py arguments.py check_data.py doctor.py doctor_checks.py evaluate.py
-        find_batch_size.py find_lr.py main.py report.py train.py
+        __init__.py arguments.py best_model.py check_data.py doctor.py doctor_checks.py evaluate.py
+        find_batch_size.py find_lr.py main.py predict.py report.py train.py
     """,
     "PACKAGE/engine": """
         __init__.py builds.py checkpoint.py data.py data_report.py device.py distributed.py
-        errors.py evaluation.py files.py folders.py listing.py loading.py machine.py metric_log.py
-        profiler.py run.py run_directory.py seeding.py settings.py signals.py splits.py threads.py
+        errors.py evaluation.py files.py folders.py inputs.py listing.py loading.py machine.py
+        metric_log.py profiler.py result_table.py run.py run_directory.py seeding.py settings.py
+        signals.py splits.py threads.py
     """,
     "PACKAGE/report": """
         __init__.py base.html.jinja curves.py data.html.jinja data_figures.py macros.html.jinja
@@ -51,13 +52,13 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 digits.py headers.py image_folder.py images.py inspection.py mirroring.py
                 normalize.py pretrained.py sizes.py
             """,
-            "PACKAGE/report": "confusion.py mistakes.py panels.py",
+            "PACKAGE/report": "best_classes.py confusion.py mistakes.py panels.py",
         },
         "semantic_segmentation": {
             "PACKAGE/vision": """
                 __init__.py cache.py headers.py images.py inspection.py legend.py mask_files.py
-                mask_folder.py masks.py normalize.py pairs.py pretrained.py scenes.py segmenters.py
-                survey.py
+                mask_folder.py masks.py normalize.py pairs.py pretrained.py run_lengths.py scenes.py
+                segmenters.py survey.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
         },
@@ -76,7 +77,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 layers.py layout.py metrics.py number_columns.py number_texts.py splits.py
                 table_files.py table_splits.py tables.py
             """,
-            "PACKAGE/report": "confusion.py mistakes.py tables.py",
+            "PACKAGE/report": "best_classes.py confusion.py mistakes.py tables.py",
         },
         "text_classification": {
             "PACKAGE/text": """
@@ -84,7 +85,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 encodings.py inspection.py layout.py names.py reading.py table_files.py
                 table_splits.py tables.py texts.py vocabulary.py
             """,
-            "PACKAGE/report": "confusion.py mistakes.py tables.py",
+            "PACKAGE/report": "best_classes.py confusion.py mistakes.py tables.py",
         },
     },
     "ci": {

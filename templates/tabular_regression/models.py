@@ -139,7 +139,8 @@ class TabM(nn.Module):
             hidden = hidden + block(hidden)
         own = torch.einsum("nmw,mwo->nmo", self.dropout(hidden.relu()), self.heads)
         additive = self.linear(features, categories) + self.curves(bins, categories)
-        return own + additive.unsqueeze(1)
+        output: Tensor = own + additive.unsqueeze(1)
+        return output
 
 
 def make_embeddings(num_categories: list[int], hparams: Hyperparameters) -> Embeddings:

@@ -1,6 +1,8 @@
 """Step 2, load data: points, their splits, the data set, and the loaders."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 from .engine.data import BatchDataset, Data, SampleDataset
 from .engine.errors import UserError
 from .engine.files import read_text
+from .engine.inputs import OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .engine.splits import split_indices
@@ -63,6 +66,18 @@ def make_data(hparams: Hyperparameters) -> Data:
         for split, numbers in split_indices(len(points), hparams).items()
     )
     return Data(train, val, test, DataInfo(len(points)), in_memory=True)
+
+
+def make_inputs(
+    files: Sequence[Path], hparams: Hyperparameters, info: DataInfo
+) -> list[OpenInputs]:
+    """Files of points, whose y means nothing."""
+
+    def open_points(path: Path, failures: list[str]) -> Points:
+        points = read_points(path)
+        return Points(points, list(range(len(points))), noise=0.0)
+
+    return [partial(open_points, path) for path in files]
 
 
 def make_train_loader(data: Data, hparams: Hyperparameters, run: Run) -> TrainLoader:

@@ -1,12 +1,15 @@
 """Step 6, visualize results: the curve."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
 from .engine.data import Data
+from .engine.inputs import PredictOptions
+from .loaders import DataInfo
 
 
 def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[str, Figure, str]]:
@@ -25,3 +28,14 @@ def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[st
         axes.plot(x, y, ".")
         axes.set(xlabel="x", ylabel=name)
         yield name, figure, f"{name} of the validation points."
+
+
+def make_rows(
+    outputs: Mapping[str, np.ndarray],
+    places: Sequence[str],
+    info: DataInfo,
+    options: PredictOptions,
+) -> Iterator[dict[str, Any]]:
+    """The rows of the table that predict writes."""
+    for place, y in zip(places, outputs["prediction"].tolist(), strict=True):
+        yield {"point": place, "y": y}

@@ -11,6 +11,11 @@ from ..engine.data_report import DataReport
 NUM_IMAGES = 512  # that are tried
 SIDE, PATCH, NUM_PATCHES = 32, 7, 96  # of these images; pixels, pixels, number
 NUM_FOLDS = 5
+OPINIONS = {
+    "harmless": "that seems harmless",
+    "harmful": "that would change what they show",
+    "unknown": "it is unclear whether that is harmless",
+}
 RIDGE = 0.3  # strength of the regularization, for features of variance 1
 
 
@@ -33,7 +38,7 @@ def decide_mirroring(samples: BatchDataset, pretrained: bool, report: DataReport
     is_mirrored = verdict == "harmless" or (verdict == "unknown" and pretrained)
     rates = [f"{(found == labels).float().mean():.0%}" for found in (plain, mirrored)]
     report.note(
-        f"Training images are {'' if is_mirrored else 'not '}mirrored, which seems {verdict}: a "
+        f"Training images are {'' if is_mirrored else 'not '}mirrored ({OPINIONS[verdict]}): a "
         f"simple classifier recognized {rates[0]} of {len(labels)} images, and {rates[1]} of their "
         f"mirror images. Type --mirror {'no' if is_mirrored else 'yes'} to change that."
     )
