@@ -8,7 +8,8 @@ and chooses its epoch by 14 %. The baselines choose nothing by those, so they ar
 linear model (RidgeCV, or LogisticRegression) on standardized numbers and one-hot categories, and
 scikit-learn's HistGradientBoosting with its defaults. Seconds are those of the processor: of the
 whole command for ours, with importing torch, and of fit and prediction for the baselines. Tables
-are from packages (table_sources.py). Some of them were looked at when the defaults were chosen, the others (unseen) were not.
+are from packages (table_sources.py). Some of them were looked at when the defaults were chosen,
+the others (unseen) were not.
 """
 
 import argparse
