@@ -67,7 +67,7 @@ def change_the_template(template: Path) -> None:
         assert old in text, f"{name} has no {old!r}"
         path.write_text(text.replace(old, new), encoding="utf-8")
     for path in (template / "templates").glob("*/*/*.py"):
-        if path.parent.name in WINGS.values():
+        if path.parent.name in {"wing", *WINGS.values()}:
             path.write_text(path.read_text("utf-8") + "\nUPDATED = True\n", encoding="utf-8")
     for task in CHOICES["task"]:
         folder = template / "templates" / task / WINGS[task]
