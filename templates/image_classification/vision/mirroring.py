@@ -13,7 +13,7 @@ SIDE, PATCH, NUM_PATCHES = 32, 7, 96  # of these images; pixels, pixels, number
 NUM_FOLDS = 5
 OPINIONS = {
     "harmless": "that seems harmless",
-    "harmful": "that would change what they show",
+    "harmful": "that seems harmful",
     "unknown": "it is unclear whether that is harmless",
 }
 RIDGE = 0.3  # strength of the regularization, for features of variance 1

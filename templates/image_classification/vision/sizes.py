@@ -16,7 +16,7 @@ NUM_FILES = 200  # whose headers are read
 
 def typical_size(root: Path, report: DataReport) -> int:
     """The one of ``SIZES`` that is nearest to the median shorter side of the images in ``root``."""
-    sides, paths = [], list_files(root, SUFFIXES)
+    sides, paths = [], list_files(root, SUFFIXES) if root.is_dir() else []
     for path in paths[:: max(1, len(paths) // NUM_FILES)]:
         with suppress(UserError):  # it will be said when all images are read
             sides.append(min(image_size(path)))
