@@ -46,7 +46,7 @@ class Hyperparameters:
     model: Literal["linear", "mlp", "tabm"] = "tabm"
     """linear; mlp: a linear model plus residual blocks; tabm: an ensemble of such mlps that share
     most weights, and see in which bin a number is."""
-    members: Annotated[int, Interval(ge=1, le=1024)] = 16
+    members: Annotated[int, Interval(ge=1, le=1024)] = 8
     """Members of the ensemble of tabm."""
     num_bins: Annotated[int, Interval(ge=1, le=256)] = 16
     """Most bins of a numeric column in tabm. A bin has at least 10 training rows."""
@@ -54,7 +54,7 @@ class Hyperparameters:
     """Features in each residual block."""
     depth: Annotated[int, Interval(ge=1, le=100)] = 1
     """Number of residual blocks."""
-    dropout: Annotated[float, Interval(ge=0, le=0.95)] = 0.1
+    dropout: Annotated[float, Interval(ge=0, le=0.95)] = 0.0
     """Dropout in the residual blocks."""
     embedding_size: Annotated[int, Interval(ge=1, le=1024)] | None = None
     """Size of the embedding of a category. None: the number of categories, but at most 32 or a
