@@ -2,6 +2,7 @@
 # make test    every test of the template
 # make stress  200 kills of a run of every task, each compared with an undisturbed one
 # make bench   side by side with what users would pick instead; ARGS="--only tiny,cnn" for a part
+# make quality  how good the defaults are beside simple baselines; ARGS="tables --only mpg" for a part
 # make sizes   how long the projects are; ARGS="--compare REV" for a revision before
 # make lint    ruff and mypy on the template's own code
 # The first call sets up .venv; PYTHON=python3.12 chooses another Python for it.
@@ -15,7 +16,7 @@ VENV_PYTHON := .venv/bin/python
 BENCH_PYTHON := .venv-bench/bin/python
 endif
 
-.PHONY: demo test stress bench sizes lint setup clean
+.PHONY: demo test stress bench quality sizes lint setup clean
 
 demo: setup
 	@$(VENV_PYTHON) tools/demo.py
@@ -29,6 +30,10 @@ stress: setup
 bench: setup
 	@$(VENV_PYTHON) -m benchmarks.environment
 	@$(BENCH_PYTHON) -m benchmarks $(ARGS)
+
+quality: setup
+	@$(VENV_PYTHON) -m benchmarks.environment
+	@$(BENCH_PYTHON) -m benchmarks.quality $(or $(ARGS),all)
 
 sizes: setup
 	@$(VENV_PYTHON) tools/sizes.py $(ARGS)

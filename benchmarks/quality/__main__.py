@@ -2,6 +2,7 @@
 
     python -m benchmarks.quality tables
     python -m benchmarks.quality tables --only mpg,wages --splits 1
+    python -m benchmarks.quality all
 
 Each subject is a module of this package with a ``main(argv)``; ``SUBJECT --help`` lists its
 arguments. A whole run writes benchmarks/results/quality-SUBJECT.md. Let nothing else run meanwhile.
@@ -22,6 +23,8 @@ def subjects() -> list[str]:
 
 
 def main(argv: list[str]) -> int:
+    if argv == ["all"]:
+        return max(main([subject]) for subject in subjects())
     if not argv or argv[0] not in subjects():
         print(__doc__, f"\nSubjects: {', '.join(subjects())}", sep="", file=sys.stderr)
         return 2
