@@ -64,7 +64,9 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/report": "class_bars.py panels.py precision_recall.py",
         },
         "tabular_regression": {
-            "PACKAGE/tabular": "__init__.py columns.py embedded.py layers.py metrics.py splits.py tables.py",
+            "PACKAGE/tabular": """
+                __init__.py columns.py embedded.py layers.py metrics.py splits.py tables.py
+            """,
             "PACKAGE/report": "confusion.py mistakes.py tables.py",
         },
         "text_classification": {

@@ -1,1 +1,1 @@
-"""How good the defaults are, beside what users would get elsewhere: `python -m benchmarks.quality`."""
+"""How good the defaults are, beside what users would get elsewhere."""

@@ -68,7 +68,9 @@ SOURCES = [
     numbers("quakes", "pydataset", "datasets/quakes", "stations"),
     numbers("housing", "pydataset", "Ecdat/Housing", "price"),
     numbers("computers", "pydataset", "Ecdat/Computers", "price"),
-    numbers("schools", "pydataset", "Ecdat/Caschool", "testscr", "distcod district readscr mathscr"),
+    numbers(
+        "schools", "pydataset", "Ecdat/Caschool", "testscr", "distcod district readscr mathscr"
+    ),
     numbers("midwest", "pydataset", "ggplot2/midwest", "percollege", "PID county"),
     numbers("baseball", "pydataset", "vcd/Baseball", "sal87", "name1 name2"),
     numbers("crime", "pydataset", "Ecdat/Crime", "crmrte", "county"),
