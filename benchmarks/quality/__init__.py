@@ -1,1 +1,1 @@
-"""How good the defaults are beside simple baselines: `python -m benchmarks.quality`."""
+"""How good the defaults are, beside what users would get elsewhere."""

@@ -7,9 +7,9 @@ R2 or accuracy on the test rows: 20 % of each table, drawn anew for each split. 
 and chooses its epoch by 14 %. The baselines choose nothing by those, so they are fitted on both: a
 linear model (RidgeCV, or LogisticRegression) on standardized numbers and one-hot categories, and
 scikit-learn's HistGradientBoosting with its defaults. Seconds are those of the processor: of the
-whole command for ours, with importing torch, and of fit and prediction for the baselines. Tables
-are from packages (table_sources.py). Some of them were looked at when the defaults were chosen,
-the others (unseen) were not.
+whole command for ours, with importing torch; of fit and prediction for the baselines. The tables
+are from packages (table_sources.py). Some of them were looked at when the defaults were chosen
+(tuning), the others were not (unseen).
 """
 
 import argparse
@@ -147,9 +147,8 @@ def baseline(
         rows.drop(columns=source.target) for rows in (known, parts["test"])
     )
     is_number = known_inputs.dtypes.map(pd.api.types.is_numeric_dtype)
-    model = make(
-        source.classify, list(is_number.index[is_number]), list(is_number.index[~is_number])
-    )
+    names = is_number.index
+    model = make(source.classify, list(names[is_number]), list(names[~is_number]))
     began = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the linear model may not converge: that is its default

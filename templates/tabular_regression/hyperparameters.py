@@ -54,7 +54,7 @@ class Hyperparameters:
     """Features in each residual block."""
     depth: Annotated[int, Interval(ge=1, le=100)] = 1
     """Number of residual blocks."""
-    dropout: Annotated[float, Interval(ge=0, le=0.95)] = 0.0
+    dropout: Annotated[float, Interval(ge=0, le=0.95)] = 0.1
     """Dropout in the residual blocks."""
     embedding_size: Annotated[int, Interval(ge=1, le=1024)] | None = None
     """Size of the embedding of a category. None: the number of categories, but at most 32 or a

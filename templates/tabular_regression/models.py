@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .hyperparameters import Hyperparameters
 from .loaders import DataInfo
-from .tabular.layers import Embeddings, Linear, PiecewiseLinear, make_block
+from .tabular.layers import Embeddings, Linear, PiecewiseLinear, make_blocks
 from .utils import default_embedding_size
 
 # Numeric features are clamped to this many standard deviations. Otherwise a single extreme cell
@@ -89,8 +89,7 @@ class MLP(nn.Module):
         self.linear = Linear(*sizes)
         self.embed = make_embeddings(num_categories, hparams)
         self.first = nn.Linear(num_features + self.embed.size, hparams.width)
-        blocks = (make_block(hparams.width, hparams.dropout) for _ in range(hparams.depth))
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = make_blocks(hparams.depth, hparams.width, hparams.dropout)
         last = nn.Linear(hparams.width, num_outputs)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -124,8 +123,7 @@ class TabM(nn.Module):
         self.first = nn.Linear(num_features + self.bins.size + self.embed.size, width)
         self.member_scale = nn.Parameter(torch.randint(2, (members * width,)) * 2.0 - 1)
         self.member_shift = nn.Parameter(torch.empty(members * width).uniform_(-0.5, 0.5))
-        blocks = (make_block(width, hparams.dropout) for _ in range(hparams.depth))
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = make_blocks(hparams.depth, width, hparams.dropout)
         self.dropout = nn.Dropout(hparams.dropout)
         self.heads = nn.Parameter(torch.zeros(members, width, num_outputs))
 
@@ -137,10 +135,9 @@ class TabM(nn.Module):
         hidden = shared.unsqueeze(1) * scale + shift
         for block in self.blocks:
             hidden = hidden + block(hidden)
-        own = torch.einsum("nmw,mwo->nmo", self.dropout(hidden.relu()), self.heads)
-        additive = self.linear(features, categories) + self.curves(bins, categories)
-        output: Tensor = own + additive.unsqueeze(1)
-        return output
+        own: Tensor = torch.einsum("nmw,mwo->nmo", self.dropout(hidden.relu()), self.heads)
+        additive: Tensor = self.linear(features, categories) + self.curves(bins, categories)
+        return own + additive.unsqueeze(1)
 
 
 def make_embeddings(num_categories: list[int], hparams: Hyperparameters) -> Embeddings:

@@ -102,8 +102,11 @@ def make_embedding(num_categories: int, size: int) -> nn.Embedding:
     return embedding
 
 
-def make_block(width: int, dropout: float) -> nn.Sequential:
-    """A residual block, without the addition: (..., width) to (..., width)."""
-    return nn.Sequential(
-        nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width)
+def make_blocks(depth: int, width: int, dropout: float) -> nn.ModuleList:
+    """Residual blocks, without the addition: each (..., width) to (..., width)."""
+    return nn.ModuleList(
+        nn.Sequential(
+            nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width)
+        )
+        for _ in range(depth)
     )
