@@ -90,9 +90,8 @@ def _check_size(pair_and_numbers: tuple[Pair, MaskNumbers]) -> None:
 def _require_same_size(pair: Pair, image: tuple[int, int], mask: tuple[int, int]) -> None:
     if image != mask:
         raise ImageError(
-            pair.mask,
-            f"has {mask[0]} × {mask[1]} pixels, but its image {pair.image} has {image[0]} × "
-            f"{image[1]}. Make them equal.",
+            f"{pair.mask} has {mask[0]} × {mask[1]} pixels, but its image {pair.image} has "
+            f"{image[0]} × {image[1]}. Make them equal."
         )
 
 

@@ -66,7 +66,7 @@ def to_numbers(file: ImageFile.ImageFile, path: Path) -> np.ndarray:
     if is_wide(image):
         numbers = np.asarray(image)
         if numbers.dtype.kind == "f" and (numbers != numbers.round()).any():
-            raise ImageError(path, "has fractions, not numbers of classes. Round them.")
+            raise ImageError(f"{path} has fractions, not numbers of classes. Round them.")
         return numbers.astype(np.int64)
     if image.mode in ("1", "L"):
         return np.asarray(image).astype(np.uint8)
@@ -74,7 +74,7 @@ def to_numbers(file: ImageFile.ImageFile, path: Path) -> np.ndarray:
     if (colors == colors[..., :1]).all():
         numbers = colors[..., 0]  # gray, stored as three equal channels
         return numbers
-    raise ImageError(path, f"has colors, not numbers of classes. {_explain_colors(colors)}")
+    raise ImageError(f"{path} has colors, not numbers of classes. {_explain_colors(colors)}")
 
 
 def _to_colors(image: Image.Image) -> np.ndarray:

@@ -182,5 +182,5 @@ def _extremes_of(path: Path) -> Extremes:
     is_whole = values.dtype.kind != "f"
     values = values if is_whole else values[np.isfinite(values)]
     if not values.size:
-        raise ImageError(path, "has no pixel that is a number.")
+        raise ImageError(f"{path} has no pixel that is a number.")
     return Extremes(values.min().item(), values.max().item(), is_whole)

@@ -39,11 +39,7 @@ Range = Sequence[float]
 
 
 class ImageError(UserError):
-    """An image file that cannot be used."""
-
-    def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(f"{path} {problem}")
-        self.path, self.problem = path, problem
+    """An image file that cannot be used. It takes the sentence alone: workers send no more."""
 
 
 def read_image(path: Path, side: int | None = None, pixel_range: Range | None = None) -> Tensor:
@@ -163,9 +159,8 @@ def declared_range(file: Image.Image) -> Range | None:
 def _narrow_gray(file: ImageFile.ImageFile, path: Path, pixel_range: Range | None) -> Image.Image:
     if pixel_range is None:
         raise ImageError(
-            path,
-            "has more than 8 bits per pixel, unlike the images that the model was trained on. "
-            "Convert it to the same kind of file.",
+            f"{path} has more than 8 bits per pixel, unlike the images that the model was trained "
+            "on. Convert it to the same kind of file."
         )
     values = np.asarray(file)
     narrowed = Image.fromarray(_narrow(values, pixel_range))
@@ -206,7 +201,7 @@ def open_image(path: Path) -> Iterator[ImageFile.ImageFile]:
         with path.open("rb") as stream, Image.open(stream) as file:
             yield file
     except CANNOT_READ as error:
-        raise ImageError(path, explain_damage(path, error)) from None
+        raise ImageError(f"{path} {explain_damage(path, error)}") from None
 
 
 def explain_damage(path: Path, error: BaseException) -> str:

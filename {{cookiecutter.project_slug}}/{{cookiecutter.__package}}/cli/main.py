@@ -34,7 +34,8 @@ def main(argv: list[str] | None = None) -> int:
         return run_command(argv[0], argv[1:])
     except UserError as error:
         # A worker process wraps the error in its own traceback; the sentence comes last.
-        print(f"Error: {str(error).rpartition('UserError: ')[2].strip()}", file=sys.stderr)
+        sentence = str(error).rpartition(f"{type(error).__name__}: ")[2].strip()
+        print(f"Error: {sentence}", file=sys.stderr)
         return error.exit_code
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == PACKAGE:
