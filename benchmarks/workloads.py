@@ -248,7 +248,7 @@ def make_table(folder: Path, share: float) -> None:
     hparams = table_hparams(folder / "table.csv")
     data = load_module("loaders").make_data(hparams)
     numbers = {  # the task counts the header as row 1
-        part: torch.tensor(dataset.row_numbers) - 2
+        part: torch.tensor(dataset.table.frame.index.tolist()) - 2
         for part, dataset in (("train", data.train), ("held", data.val))
     }
     penalty = hparams.ridge_alpha / data.info.num_rows
