@@ -607,7 +607,7 @@ REFUSED = {
     "splits by other names": (["seg_train/a", "seg_train/b", "seg_test/a"], "look like splits"),
     "classes and splits in one name": (["train_cat", "train_dog", "test_cat"], "look like splits"),
     "splits inside classes": (["cat/train", "cat/test", "dog/train"], "splits above the classes"),
-    "two test folders": (["train/a", "train/b", "test/a", "Testing/a"], "names of the same split (test)"),
+    "two test folders": (["train/a", "train/b", "test/a", "Testing/a"], "of the same split (test)"),
     "a folder around": (["all/cat", "all/dog"], "do you mean --data data/all"),
     "one class": (["cat"], "at least two are needed"),
     "no class in train": (["train"], "no folders of the classes"),
