@@ -30,7 +30,7 @@ class PredictArguments:
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Name or directory of the run, or latest."""
     paths: Annotated[list[str], tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
-    """Files, folders, patterns such as "*.png"; - for standard input."""
+    """Files, folders, patterns such as "*.png"; - for names of files in standard input."""
     output: Path | None = None
     """File for the table: .csv, .jsonl or .parquet."""
     top: Annotated[int, Ge(1)] = 1

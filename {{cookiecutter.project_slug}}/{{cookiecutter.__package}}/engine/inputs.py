@@ -1,6 +1,7 @@
 """The user's own files as inputs of a model, without targets."""
 
 import glob
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,8 +15,6 @@ from .errors import UserError
 from .evaluation import Criterion, to_numpy
 from .listing import list_all_files
 from .run import Run
-
-STDIN = Path("-")
 
 
 class PredictOptions(Protocol):
@@ -37,6 +36,8 @@ Why some of the files could not be read is added to the list. If none could, it 
 def find_inputs(words: Sequence[str]) -> list[Path]:
     """What was typed as files: files, folders (at any depth), and patterns such as "*.png".
 
+    "-" stands for the lines of standard input, each the name of a file.
+
     Raises:
         UserError: some of the words name nothing.
     """
@@ -49,7 +50,9 @@ def find_inputs(words: Sequence[str]) -> list[Path]:
 
 def _find(word: str) -> list[Path]:
     path = Path(word)
-    if path == STDIN or path.is_file():
+    if word == "-":
+        return [Path(line) for line in sys.stdin.read().splitlines() if line.strip()]
+    if path.is_file():
         return [path]
     if path.is_dir():
         return list_all_files(path)
