@@ -10,13 +10,15 @@ from benchmarks.quality.common import TOLERANCE
 from benchmarks.quality.table_sources import SOURCES, TABLES
 
 
-@pytest.mark.parametrize("name", ["diabetes", "breast_cancer"])
+@pytest.mark.parametrize("name", ["breast_cancer", "diabetes", "wine"])
 def test_the_default_for_tables_is_not_behind_the_better_of_two_baselines(
     name: str, render: Render, tmp_path: Path
 ) -> None:
     project = render(tmp_path, task="tabular_regression")
 
-    result = tables.measure(TABLES[name], project, splits=1, flags=[])
+    # The mean of two splits, as in the whole comparison: in one split of the wines, one mistake
+    # alone would be more than the tolerance.
+    result = tables.measure(TABLES[name], project, splits=2, flags=[])
 
     assert result.margin > -TOLERANCE, result
     assert not result.is_slow
