@@ -35,9 +35,11 @@ Environment = dict[str, str]
 
 @pytest.fixture(scope="module")
 def index() -> Index:
-    lists = [PROJECT / "pyproject.toml", *PROJECT.parent.glob("templates/*/dependencies.txt")]
+    templates = PROJECT.parent / "templates"
+    lists = [PROJECT / "pyproject.toml", *templates.glob("*/dependencies.txt")]
+    lists += templates.glob("*/extras.txt")
     text = "".join(path.read_text("utf-8") for path in lists)
-    return torch_index(re.findall(r'^ +"([\w-]+>=[\d.,<]+)"', text, re.MULTILINE))
+    return torch_index(re.findall(r'^(?: +|(?!requires)\w+ = \[)"([\w-]+>=[\d.,<]+)"', text, re.M))
 
 
 @pytest.fixture(scope="module")

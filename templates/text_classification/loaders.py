@@ -143,7 +143,7 @@ def make_data(hparams: Hyperparameters) -> Data:
         in_memory=True,
         train_lengths=train.starts.diff().tolist(),
         report=report,
-        inspect=lambda: note_duplicates(sources, report),
+        inspect=partial(note_duplicates, sources, report),
     )
 
 

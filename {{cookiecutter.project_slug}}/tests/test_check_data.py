@@ -4,10 +4,12 @@ import contextlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from {{ cookiecutter.__package }}.cli.main import main
 from {{ cookiecutter.__package }}.engine.data_report import DataReport, some
+from {{ cookiecutter.__package }}.report.data_figures import bin_edges
 
 
 def test_a_page_with_counts_and_figures_is_written_and_no_run(
@@ -17,6 +19,7 @@ def test_a_page_with_counts_and_figures_is_written_and_no_run(
         assert main(["check-data"]) == 0
     page = (tmp_path / "check-data.html").read_text(encoding="utf-8")
     assert "What was read" in page and "Samples of each split" in page
+    assert "data:image/png;base64," in page
     assert [path.name for path in tmp_path.iterdir()] == ["check-data.html"]
     assert capsys.readouterr().out.startswith("Samples: ")
 
@@ -49,3 +52,11 @@ def test_absent_classes_are_noted_and_long_lists_are_cut() -> None:
     for number in range(20):
         report.note(f"{number}")
     assert len(report.lines()) == 1 + 21 and len(report.lines(limit=5)) == 1 + 6
+
+
+@pytest.mark.parametrize(
+    "values", [[], [7.0] * 3, [25.0, 25.000000000000004], [2.4e9, 2.4e9 + 10], [-1e300, 1e300]]
+)
+def test_histograms_hold_all_values_even_if_they_are_nearly_the_same(values: list[float]) -> None:
+    edges = bin_edges(np.array(values))
+    assert (np.diff(edges) > 0).all() and np.histogram(values, edges)[0].sum() == len(values)

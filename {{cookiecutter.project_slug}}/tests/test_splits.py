@@ -42,6 +42,8 @@ def test_a_fold_that_does_not_exist_is_refused() -> None:
     for fold in ("0/5", "6/5", "1/1", "2-5"):
         with pytest.raises(UserError, match="--fold 1/5"):
             split_indices(90, Hyperparameters(fold=fold))
+    with pytest.raises(UserError, match="has its own validation and test sets"):
+        split_indices(90, Hyperparameters(fold="1/5"), missing=())
 
 
 def test_files_are_grouped_by_folder_or_by_a_part_of_their_names() -> None:

@@ -77,12 +77,18 @@ def split_indices(
     test set is that fold (or the validation set, if the data has a test set of its own).
 
     Raises:
-        UserError: the fractions leave nothing to train on, or there are too few groups.
+        UserError: the fractions leave nothing to train on, there are too few groups, or the data
+            leaves nothing to cut into folds.
     """
     if settings.val_fraction + settings.test_fraction >= 1:
         raise UserError(
             "--val-fraction and --test-fraction leave nothing to train on. Their sum must be below "
             f"1, but it is {settings.val_fraction + settings.test_fraction:g}."
+        )
+    if settings.fold and not missing:
+        raise UserError(
+            "--fold cuts the data into parts, but this data has its own validation and test sets. "
+            "Leave out --fold, or put all samples together."
         )
     if missing and (settings.fold or groups is not None):
         return _split_folds(num_samples, settings, labels, missing, groups)

@@ -38,7 +38,7 @@ def draw_histograms(values: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     for place, (what, splits) in enumerate(values.items(), start=1):
         axes = figure.add_subplot(num_lines, NUM_COLUMNS, place)
         known = {name: numbers[np.isfinite(numbers)] for name, numbers in splits.items()}
-        edges = np.histogram_bin_edges(np.concatenate(list(known.values())), NUM_BINS)
+        edges = bin_edges(np.concatenate(list(known.values())))
         for (name, numbers), color in zip(known.items(), COLORS, strict=False):
             weights = np.full(len(numbers), 1 / max(1, len(numbers)))
             axes.hist(
@@ -48,3 +48,12 @@ def draw_histograms(values: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return figure
+
+
+def bin_edges(values: np.ndarray) -> np.ndarray:
+    """Edges (NUM_BINS + 1,) around finite values, which may all be nearly the same, or none."""
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    size = max(abs(low), abs(high))
+    if high - low < 1e-9 * size or high == low:  # so the axis has numbers that can be read
+        low, high = low - max(0.5, 0.1 * size), high + max(0.5, 0.1 * size)
+    return np.linspace(low, high, NUM_BINS + 1)
