@@ -78,8 +78,8 @@ class Hyperparameters:
     seed: CountOrZero = 0
     """Seed of the weights, the order of the samples, augmentation and dropout."""
     epochs: Count | None = None
-    """Number of passes over the training samples. None: 4, or more if there are so few samples that
-    these would be less than 400 steps."""
+    """Number of passes over the training samples. None: 4; for little data as many as make
+    400 steps."""
     batch_size: Count = 8
     """Samples per optimizer step, over all processes and micro-batches together."""
     monitor: Literal["miou", "pixel_accuracy", "loss"] = "miou"

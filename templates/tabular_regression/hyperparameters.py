@@ -94,8 +94,8 @@ class Hyperparameters:
     seed: CountOrZero = 0
     """Seed of the weights, the order of the rows, and dropout."""
     epochs: Count | None = None
-    """Number of passes over the training rows. None: 100, or more if there are so few rows that
-    these would be less than 400 steps."""
+    """Number of passes over the training rows. None: 100; for little data as many as make
+    400 steps."""
     batch_size: Count = 32
     """Rows per optimizer step, over all processes and micro-batches together."""
     monitor: Literal[

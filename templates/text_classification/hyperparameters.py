@@ -90,8 +90,8 @@ class Hyperparameters:
     seed: CountOrZero = 0
     """Seed of the weights, the order of the texts, and dropout."""
     epochs: Count | None = None
-    """Number of passes over the training texts. None: 6, or more if there are so few texts that
-    these would be less than 400 steps."""
+    """Number of passes over the training texts. None: 6; for little data as many as make
+    400 steps."""
     batch_size: Count = 64
     """Texts per optimizer step, over all processes and micro-batches together."""
     monitor: Literal["accuracy", "balanced_accuracy", "f1", "loss"] = "accuracy"

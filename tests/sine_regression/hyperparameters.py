@@ -56,8 +56,8 @@ class Hyperparameters:
     seed: CountOrZero = 0
     """Seed of the weights, the order of the points, their noise and dropout."""
     epochs: Count | None = None
-    """Number of passes over the training points. None: 40, or more if there are so few
-    that these would be less than 80 steps."""
+    """Number of passes over the training points. None: 40; for little data as many as make
+    80 steps."""
     batch_size: Count = 64
     """Points per optimizer step, over all processes and micro-batches together."""
     monitor: Literal["mae", "loss"] = "mae"
