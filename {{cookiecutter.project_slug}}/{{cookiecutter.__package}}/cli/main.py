@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import io
 import os
 import sys
 from typing import NoReturn
@@ -24,6 +25,7 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    prepare_output()
     # Threads that spin while they wait make a step up to twenty times slower when another program
     # takes a core. GNU OpenMP reads this when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -40,8 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == PACKAGE:
             raise
+        missing = f"the package {error.name} is not installed here" if error.name else f"{error}"
         print(
-            f"Error: the package {error.name} is not installed here. Use `uv sync`, and `uv run` "
+            f"Error: {missing.rstrip('.')}. Use `uv sync`, and `uv run` "
             "before each command; or `python -m pip install -r requirements-torch.txt`, then "
             "`python -m pip install -e .`",
             file=sys.stderr,
@@ -74,6 +77,17 @@ def run_and_exit(argv: list[str] | None = None) -> NoReturn:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def prepare_output() -> None:
+    """Each line is in a log when it is printed, and what a terminal cannot show is escaped."""
+    if sys.stdout is None:  # a service, or a program without a window on Windows
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
 
 def run_command(name: str, argv: list[str]) -> int:
