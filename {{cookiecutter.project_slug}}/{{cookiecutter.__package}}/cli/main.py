@@ -5,6 +5,8 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import NoReturn
 
 from ..engine.errors import UserError, explain
@@ -25,7 +27,6 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    prepare_output()
     # Threads that spin while they wait make a step up to twenty times slower when another program
     # takes a core. GNU OpenMP reads this when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -71,7 +72,8 @@ def run_and_exit(argv: list[str] | None = None) -> NoReturn:
     Under torchrun it ends at once. In Python's own cleanup, threads of torch's process groups may
     abort a process that has done everything (seen with torch 2.14.1 and gloo).
     """
-    code = main(argv)
+    with working_output():
+        code = main(argv)
     if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -79,15 +81,21 @@ def run_and_exit(argv: list[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def prepare_output() -> None:
-    """Each line is in a log when it is printed, and what a terminal cannot show is escaped."""
-    if sys.stdout is None:  # a service, or a program without a window on Windows
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+@contextmanager
+def working_output() -> Iterator[None]:
+    """Each line is in a log when it is printed, and what a terminal cannot show is escaped.
+
+    A service, or a program without a window on Windows, has no output: it is thrown away.
+    """
+    with ExitStack() as stack:
+        if sys.stdout is None or sys.stderr is None:
+            nothing = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(redirect_stdout(sys.stdout or nothing))
+            stack.enter_context(redirect_stderr(sys.stderr or nothing))
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True, errors="backslashreplace")
+        yield
 
 
 def run_command(name: str, argv: list[str]) -> int:
