@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..engine.data_report import DataReport
 from ..engine.errors import join_errors
-from ..engine.folders import read_class_folders
 from .cache import CacheRoom, FolderSettings, PixelCache
+from .folders import read_class_folders
 from .headers import find_pixel_range
 from .images import SUFFIXES, Range, read_image
 from .inspection import inspect_images

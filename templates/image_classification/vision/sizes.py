@@ -7,8 +7,8 @@ import numpy as np
 
 from ..engine.data_report import DataReport
 from ..engine.errors import UserError
-from ..engine.listing import list_files
 from .images import SUFFIXES, image_size
+from .listing import list_files
 
 SIZES = (8, 16, 28, 32, 48, 64, 96, 128)  # few, so that other data of a kind gets the same
 NUM_FILES = 200  # whose headers are read

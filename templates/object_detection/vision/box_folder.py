@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError, join_errors
-from ..engine.listing import list_files
 from ..engine.splits import SplitSettings
 from .annotations import AnnotatedImage, Annotations
 from .boxes import check_boxes, check_sizes
@@ -22,6 +21,7 @@ from .headers import find_pixel_range
 from .image_files import ImageFiles, Texts, pair_by_name
 from .images import SUFFIXES, Range, read_image
 from .inspection import inspect_images
+from .listing import list_files
 from .pairs import split_missing
 from .voc import read_xml
 from .yolo import read_yolo

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
-from ..engine.listing import FileFinder
 from ..engine.splits import split_of
 from .images import SUFFIXES
+from .listing import FileFinder
 
 IMAGE_WORDS = (
     *("images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "photos", "photo"),

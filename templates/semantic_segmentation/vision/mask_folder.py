@@ -12,7 +12,6 @@ from torch.nn.functional import interpolate
 
 from ..engine.data_report import DataReport
 from ..engine.errors import join_errors
-from ..engine.threads import try_all
 from .cache import CacheRoom, FolderSettings, PixelCache
 from .headers import find_pixel_range
 from .images import ImageError, Range, image_size, open_image, read_image
@@ -22,6 +21,7 @@ from .mask_files import Pair, find_pairs
 from .masks import read_mask
 from .pairs import split_missing
 from .survey import MaskNumbers, make_legend
+from .threads import try_all
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..engine.data_report import DataReport
 from ..engine.errors import UserError, join_errors
-from ..engine.threads import try_all
 from .images import open_image
 from .legend import IGNORED, Legend, Value, read_legend
 from .masks import palette_of, to_numbers
+from .threads import try_all
 
 MAX_CLASSES = 254
 MIN_PIXELS = 10, 1e-6  # of all masks, or share of them: a number in fewer is a slip

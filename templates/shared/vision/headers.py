@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from ..engine.data_report import DataReport, some
-from ..engine.threads import try_all
 from .images import (
     CANNOT_READ,
     ImageError,
@@ -20,6 +19,7 @@ from .images import (
     open_image,
     read_deep_colors,
 )
+from .threads import try_all
 
 START = 4096  # bytes; beyond them Pillow is asked
 MAX_MEASURED = 2000  # images from which the range of all is taken

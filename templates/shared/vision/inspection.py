@@ -11,8 +11,8 @@ from PIL import Image
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
-from ..engine.threads import try_all
 from .images import Range, open_image, oriented_size, to_rgb
+from .threads import try_all
 
 THUMBNAIL = 8  # pixels of each side
 MIN_CORRELATION = 0.995  # of the thumbnails of near duplicates

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
-from ..engine.folders import read_class_folders
 from ..engine.splits import SplitSettings
+from .folders import read_class_folders
 from .texts import Texts, split_texts
 
 

@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from .data_report import DataReport, some
-from .errors import UserError
-from .listing import FileFinder, is_foreign, list_folders
-from .splits import (
+from ..engine.data_report import DataReport, some
+from ..engine.errors import UserError
+from ..engine.files import is_foreign
+from ..engine.splits import (
     SplitSettings,
     find_splits,
     group_files,
@@ -19,6 +19,7 @@ from .splits import (
     split_classes,
     split_of,
 )
+from .listing import FileFinder, list_folders
 
 ClassFolders = dict[str, list[Path]]
 """For each split, the folders of its classes."""

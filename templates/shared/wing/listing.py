@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 
-from .data_report import DataReport
+from ..engine.data_report import DataReport
+from ..engine.files import is_foreign
 
-# Of the system and of other programs: .ipynb_checkpoints, ._1.jpg, @eaDir, __MACOSX
-FOREIGN = (".", "@", "__MACOSX", "__pycache__", "$RECYCLE.BIN", "#recycle", "lost+found")
-FOREIGN_FILES = {"thumbs.db", "desktop.ini"}
 HEIC = "HEIC cannot be read: convert these files to JPEG."
 RAW = "Raw photos cannot be read: convert these files to TIFF or JPEG."
 ARCHIVE = "Unpack the archives."
@@ -21,11 +19,6 @@ REMEDIES = (
     | dict.fromkeys((".7z", ".gz", ".rar", ".tar", ".tgz", ".zip"), ARCHIVE)
     | {".dcm": "DICOM cannot be read: convert these files to PNG with 16 bits."}
 )
-
-
-def is_foreign(name: str) -> bool:
-    """Whether a file or folder of this name is hidden, or not the user's own."""
-    return name.startswith(FOREIGN) or name.lower() in FOREIGN_FILES
 
 
 def list_folders(folder: Path) -> list[Path]:
@@ -48,15 +41,6 @@ def list_files(
     if report is not None:
         finder.add_notes(report)
     return files
-
-
-def list_all_files(folder: Path) -> list[Path]:
-    """Every file in a folder at any depth, sorted, without hidden ones."""
-    found: list[Path] = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not is_foreign(name)]
-        found += [Path(parent, name) for name in names if not is_foreign(name)]
-    return sorted(found)
 
 
 @dataclass
