@@ -31,20 +31,18 @@ def read_image_folder(
 ) -> tuple[dict[str, LabeledImages], list[str]]:
     """The splits and the class names of a folder with one folder of images per class.
 
+    A UserError if there is no such folder, something in it is wrong, or it has too few images.
+
     Args:
         root: the folder.
         settings: how to split it where it has no folders for that, and the space for the cache.
         report: gets what was left aside, and how pixels were changed.
         side: larger images are scaled down so that their shorter side has so many pixels.
-
-    Raises:
-        UserError: there is no such folder, something in it is wrong, or it has too few images.
     """
     files, classes = read_class_folders(
         root, settings, SUFFIXES, "images", report, settings.group_by
     )
-    found = find_pixel_range({name: paths for name, (paths, _) in files.items()}, report)
-    pixel_range = None if found is None else list(found)
+    pixel_range = find_pixel_range({name: paths for name, (paths, _) in files.items()}, report)
     room, splits = CacheRoom(settings.cache_gib), {}
     for name, (paths, labels) in files.items():
         load, groups = partial(_load, paths, side, pixel_range), [[path] for path in paths]
@@ -66,8 +64,7 @@ def inspect_image_folder(
 ) -> None:
     """See ``inspect_images``.
 
-    Raises:
-        UserError: files are damaged; the message has them all. The report is filled before.
+    A UserError if files are damaged; the message has them all. The report is filled before.
     """
     paths = {split: [Path(name) for name in images.names] for split, images in splits.items()}
     labels = {split: [classes[i] for i in images.labels] for split, images in splits.items()}

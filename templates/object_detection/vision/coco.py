@@ -40,8 +40,7 @@ class CocoFile:
 def read_coco(texts: Texts, files: ImageFiles, report: DataReport) -> Annotations | None:
     """What COCO's JSON files say; None if there are none.
 
-    Raises:
-        UserError: something in the files is wrong.
+    A UserError if something in the files is wrong.
     """
     sources = _choose_files(texts[".json"], files.root, report)
     if not sources:
@@ -83,8 +82,7 @@ def _choose_files(paths: list[Path], root: Path, report: DataReport) -> list[Coc
         found.pop(None, None)
     used = {file.path for file in found.values()}
     aside = [path.name for path in paths if path not in used]
-    if found and aside:
-        report.note(f"Left aside: {some(aside, len(paths), 'JSON file')}.")
+    report.note_some("Left aside", aside if found else [], len(paths), "JSON file")
     order = ("train", None, "val", "test")
     return [found[split] for split in order if split in found]
 
@@ -119,9 +117,8 @@ def _read_categories(files: list[CocoFile], report: DataReport) -> list[str]:
     _leave_out_root(files, report)
     for file in files:
         doubles = [name for name, count in Counter(file.names.values()).items() if count > 1]
-        if doubles:
-            listed = some(doubles, len(file.names), "category", "categories")
-            report.note(f"Several ids have the same name and are one class: {listed}.")
+        what = "Several ids have the same name and are one class"
+        report.note_some(what, doubles, len(file.names), "category", "categories")
     first = set(files[0].names.values())
     for file in files[1:]:
         added = sorted(set(file.names.values()) - first)
@@ -130,9 +127,8 @@ def _read_categories(files: list[CocoFile], report: DataReport) -> list[str]:
                 f"{file.path} and {files[0].path} have no category in common: {', '.join(added)} "
                 f"and {', '.join(sorted(first))}. Give the same things the same names."
             )
-        if added:
-            listed = some(added, len(file.names), "category", "categories")
-            report.note(f"Not in {files[0].path.name}, but in {file.path.name}: {listed}.")
+        what = f"Not in {files[0].path.name}, but in {file.path.name}"
+        report.note_some(what, added, len(file.names), "category", "categories")
     return list(dict.fromkeys(name for file in files for name in file.names.values()))
 
 
@@ -237,16 +233,15 @@ class CocoReader:
     def finish(self, num_annotations: int) -> None:
         """Refuse what is wrong, and say what was left out."""
         self.faults.refuse(num_annotations, "annotation")
-        if self.orphans:
+        if len(self.orphans) > num_annotations / 2:
             listed = some(self.orphans, num_annotations, "annotation")
-            if len(self.orphans) > num_annotations / 2:
-                raise UserError(f"The image_id is that of no image in {listed}. Correct the ids.")
-            self.report.note(f"Left out, because their image is not listed: {listed}.")
+            raise UserError(f"The image_id is that of no image in {listed}. Correct the ids.")
+        problem = "Left out, because their image is not listed"
+        self.report.note_some(problem, self.orphans, num_annotations, "annotation")
         self.notes.note(self.report, num_annotations, "annotation")
         unlisted = [path.name for path in self.files.paths if path not in self.listed]
-        if unlisted:
-            listed = some(unlisted, len(self.files.paths), "image file")
-            self.report.note(f"Left out, because no annotation file lists them: {listed}.")
+        problem = "Left out, because no annotation file lists them"
+        self.report.note_some(problem, unlisted, len(self.files.paths), "image file")
 
 
 def _where(file: CocoFile, place: int) -> str:

@@ -43,8 +43,7 @@ def as_json(value: Value) -> str:
 def read_legend(path: Path) -> Legend:
     """The classes in a JSON file: a list of names, or an object of names with numbers or colors.
 
-    Raises:
-        UserError: the file is not like that.
+    A UserError if the file is not like that.
     """
     try:
         content = json.loads(read_text(path))

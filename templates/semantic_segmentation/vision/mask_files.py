@@ -62,9 +62,7 @@ def find_pairs(root: Path, report: DataReport) -> dict[str, list[Pair]]:
 
     Folders of splits may stand above or below those of images and masks, or be the same:
     train/images, images/train, train_images. A mask may stand beside its image: 1.jpg, 1_mask.png.
-
-    Raises:
-        UserError: there are no images or masks, or some have no partner.
+    A UserError if there are no images or masks, or some have no partner.
     """
     if not root.is_dir():
         raise UserError(f"There is no folder {root}. Type --data with a folder of images/, masks/.")
@@ -127,11 +125,8 @@ def _tell_apart(places: Places, report: DataReport) -> tuple[Places, Places]:
     image_roles = roles.intersection(IMAGE_WORDS) or {None}
     images = {path: place for path, place in places.items() if place.role in image_roles}
     others = [path for path in places if path not in masks and path not in images]
-    if others:
-        report.note(
-            "Left aside, because by their folders they are neither images nor masks: "
-            f"{some(others, len(places), 'file')}."
-        )
+    problem = "Left aside, because by their folders they are neither images nor masks"
+    report.note_some(problem, others, len(places), "file")
     return images, masks
 
 
@@ -163,9 +158,7 @@ def _by_split(images: Places, report: DataReport) -> dict[str, list[Path]]:
     if "train" not in splits and loose:
         splits["train"], loose = loose, []
     for paths, problem in ((unlabeled, "unlabeled by their folder"), (loose, "in no split")):
-        if paths:
-            listed = some(paths, len(images), "image")
-            report.note(f"Left aside, because they are {problem}: {listed}.")
+        report.note_some(f"Left aside, because they are {problem}", paths, len(images), "image")
     if "train" not in splits:
         names = " and ".join(name for name in splits if name)
         raise UserError(f"There are images of {names}, but no folder train. Add it.")
@@ -176,8 +169,7 @@ def _by_split(images: Places, report: DataReport) -> dict[str, list[Path]]:
 def _match(images: Places, masks: Places) -> tuple[list[Pair], list[Path]]:
     """The images with their masks, and the images that have none.
 
-    Raises:
-        UserError: two images or two masks have the same name.
+    A UserError if two images or two masks have the same name.
     """
     exact = _by_key({path: (place.rest, path.stem) for path, place in masks.items()})
     similar: dict[object, list[Path]] = {}

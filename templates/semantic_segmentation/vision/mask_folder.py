@@ -43,14 +43,13 @@ def read_mask_folder(
 ) -> tuple[dict[str, MaskedImages], list[str]]:
     """The splits and the names of the classes of a folder of images and masks.
 
+    A UserError if there is no such folder, something in it is wrong, or it has too few images.
+
     Args:
         root: the folder.
         settings: how to split it where it has no folders for that, and the space for the cache.
         report: gets what was left aside, and how images and masks were changed.
         side: larger images are scaled down so that their shorter side has so many pixels.
-
-    Raises:
-        UserError: there is no such folder, something in it is wrong, or it has too few images.
     """
     splits = find_pairs(root, report)
     pairs = list(chain.from_iterable(splits.values()))
@@ -60,8 +59,7 @@ def read_mask_folder(
     splits = split_missing(splits, settings, settings.group_by, lambda pair: pair.image)
     _count_classes(splits, legend, numbers, report)
     images = {split: [pair.image for pair in found] for split, found in splits.items()}
-    found_range = find_pixel_range(images, report)
-    pixel_range = None if found_range is None else list(found_range)
+    pixel_range = find_pixel_range(images, report)
     room, found = CacheRoom(settings.cache_gib), {}
     for split, split_pairs in splits.items():
         decode = partial(_decode, split_pairs, legend, side, pixel_range)
@@ -125,8 +123,7 @@ def open_images(files: Sequence[Path], side: int, pixel_range: Range | None = No
 def inspect_mask_folder(splits: Mapping[str, MaskedImages], report: DataReport) -> None:
     """See ``inspect_images``; reads all masks too.
 
-    Raises:
-        UserError: files are damaged or do not fit; the message has them all.
+    A UserError if files are damaged or do not fit; the message has them all.
     """
     paths = {split: [pair.image for pair in images.pairs] for split, images in splits.items()}
     errors = inspect_images(paths, report, pixel_range=splits["train"].pixel_range)
@@ -140,11 +137,7 @@ def inspect_mask_folder(splits: Mapping[str, MaskedImages], report: DataReport) 
 
 
 def _classes_of(legend: Legend, pair: Pair) -> list[int]:
-    """The numbers of the classes in a mask.
-
-    Raises:
-        UserError: something is wrong with the mask.
-    """
+    """The numbers of the classes in a mask; a UserError if something is wrong with the mask."""
     mask = read_mask(pair.mask, legend)
     _require_same_size(pair, image_size(pair.image), (mask.shape[1], mask.shape[0]))
     found: list[int] = mask.unique().tolist()
@@ -156,8 +149,7 @@ def _decode(
 ) -> Tensor:
     """(4, H, W) uint8: an image and its mask.
 
-    Raises:
-        UserError: one of the files cannot be read, or they have different sizes.
+    A UserError if one of the files cannot be read, or they have different sizes.
     """
     pair = pairs[index]
     mask = read_mask(pair.mask, legend)

@@ -15,8 +15,7 @@ from .legend import Legend, Value, as_json
 def read_mask(path: Path, legend: Legend) -> Tensor:
     """(H, W) uint8: the class of each pixel, or IGNORED.
 
-    Raises:
-        UserError: the file is not an image, or a pixel has a value that is not in the legend.
+    A UserError if the file is not an image, or a pixel has a value that is not in the legend.
     """
     pixels = read_colors(path) if legend.has_colors else read_numbers(path)
     classes = {_to_code(value): number for value, number in legend.values.items()}
@@ -49,10 +48,8 @@ def read_colors(path: Path) -> np.ndarray:
 def read_numbers(path: Path) -> np.ndarray:
     """(H, W), of any type of whole numbers: the number of each pixel.
 
-    Of a palette, the numbers are the positions in it, or its grays if it is gray.
-
-    Raises:
-        UserError: the file is not an image, or has colors or fractions.
+    Of a palette, the numbers are the positions in it, or its grays if it is gray. A UserError if
+    the file is not an image, or has colors or fractions.
     """
     with open_image(path) as file:
         return to_numbers(file, path)

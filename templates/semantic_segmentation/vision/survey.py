@@ -44,10 +44,8 @@ def make_legend(
 ) -> tuple[Legend, list[MaskNumbers]]:
     """The classes in ``classes.json`` in the folder ``root``, else the numbers in the ``masks``.
 
-    Also what was found in the masks; nothing with a ``classes.json``.
-
-    Raises:
-        UserError: the file is wrong, a mask cannot be used, or there is only one class.
+    Also what was found in the masks; nothing with a ``classes.json``. A UserError if the file is
+    wrong, a mask cannot be used, or there is only one class.
     """
     path = root / "classes.json"
     if path.is_file():
@@ -68,8 +66,7 @@ def make_legend(
 def survey(masks: Sequence[Path]) -> list[MaskNumbers]:
     """The numbers in each mask.
 
-    Raises:
-        UserError: some cannot be read, or have colors or fractions; the message has them all.
+    A UserError if some cannot be read, or have colors or fractions; the message has them all.
     """
 
     numbers, errors = try_all(_look, masks, "reading masks")
@@ -130,8 +127,7 @@ def _snap(
 ) -> Legend:
     """Two classes; a number between them is the nearer one.
 
-    Raises:
-        UserError: there are not two numbers, far apart, that most pixels are near to.
+    A UserError if there are not two numbers, far apart, that most pixels are near to.
     """
     levels = find_levels(counts, solid)
     reason = "saved as JPEG" if is_lossy else "smoothed at the edges"
@@ -167,8 +163,7 @@ def find_levels(counts: Counter[int], solid: Counter[int]) -> list[int]:
 def _number(counts: Counter[int], path: Path, report: DataReport) -> Legend:
     """A class for each number that occurs often enough.
 
-    Raises:
-        UserError: there are too few or too many.
+    A UserError if there are too few or too many.
     """
     enough = max(MIN_PIXELS[0], MIN_PIXELS[1] * counts.total())
     slips = sorted(number for number in counts if counts[number] < enough)

@@ -107,8 +107,7 @@ class PixelCache:
     def fill(self) -> None:
         """Decode the images, unless an earlier run did. Several runs may do so at the same time.
 
-        Raises:
-            UserError: images cannot be decoded; the message has them all.
+        A UserError if images cannot be decoded; the message has them all.
         """
         if not self.room.limit:
             return

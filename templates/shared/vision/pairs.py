@@ -18,14 +18,13 @@ def split_missing(
 ) -> dict[str, list[Item]]:
     """Split off "train" what is missing of "val" and "test".
 
+    A UserError if there are too few images.
+
     Args:
         splits: the items of each split, at least of "train".
         settings: how to split.
         group_by: which images stay together; see ``group_files``.
         path_of: the image file of an item, for ``group_by``.
-
-    Raises:
-        UserError: there are too few images.
     """
     train, missing = splits["train"], tuple(name for name in ("val", "test") if name not in splits)
     if len(train) <= len(missing):

@@ -30,10 +30,8 @@ def read_delimited(
     """The rows, and the decimal mark. The index is their number in the file; its first line is 1.
 
     A column in which every cell is a plain number has numbers. All others, and those in
-    ``text_columns``, have texts as they are written, and NaN where a cell is empty.
-
-    Raises:
-        UserError: it is not a table.
+    ``text_columns``, have texts as they are written, and NaN where a cell is empty. A UserError if
+    it is not a table.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():

@@ -113,11 +113,11 @@ class FileFinder:
         """Say in the report what was left aside."""
         if self.others:
             report.note(self.describe_others())
-        for paths, problem in (
-            (self.hidden, "hidden, or made by other programs"),
-            (self.broken, "links that lead nowhere"),
-            (self.repeated, "links to folders that are read anyway"),
-        ):
+        for problem, paths in {
+            "hidden, or made by other programs": self.hidden,
+            "links that lead nowhere": self.broken,
+            "links to folders that are read anyway": self.repeated,
+        }.items():
             if paths:
                 listed = ", ".join(paths[:3])
                 report.note(f"Left out: {len(paths):,} paths that are {problem}: {listed}.")

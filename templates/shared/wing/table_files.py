@@ -66,8 +66,7 @@ def suffix_of(path: Path) -> str:
 def read_table(path: Path, report: DataReport, text_columns: Collection[str] = ()) -> Table:
     """The table in a file. Columns in ``text_columns`` are texts, even if all cells are numbers.
 
-    Raises:
-        UserError: it cannot be read, is damaged, or is not a table.
+    A UserError if it cannot be read, is damaged, or is not a table.
     """
     suffix = suffix_of(path)
     if suffix not in SUFFIXES:

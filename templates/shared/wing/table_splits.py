@@ -15,8 +15,7 @@ from .table_files import SUFFIXES, Table, read_table, suffix_of
 def find_table_files(path: Path, report: DataReport) -> dict[str, Path]:
     """The file of each split; nothing if ``path`` is a folder without tables.
 
-    Raises:
-        UserError: there is no such file or folder, or none of several tables is named train.
+    A UserError if there is no such file or folder, or none of several tables is named train.
     """
     if not path.exists():
         raise UserError(f"There is no {path}. Type --data with a file or folder that is there.")

@@ -30,11 +30,8 @@ def select_columns(
     """Numeric columns with statistics, categorical ones with categories, those left out with the
     reason, and the formats of the columns that are needed.
 
-    A category with a single row teaches nothing but that row, so
-    it is read like an unknown one.
-
-    Raises:
-        UserError: nothing is left to predict from, or nothing to predict.
+    A category with a single row teaches nothing but that row, so it is read like an unknown one. A
+    UserError if nothing is left to predict from, or nothing to predict.
     """
     numeric: dict[str, Statistics] = {}
     categories: dict[str, list[str]] = {}

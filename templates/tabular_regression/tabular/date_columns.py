@@ -21,14 +21,13 @@ def find_dates(
 ) -> dict[str, str]:
     """The format of each column of dates.
 
+    A UserError if a column has only such dates, and ``order`` is "auto".
+
     Args:
         table: the file.
         columns: of it.
         numbers: those that hold numbers; 20240131 is a date all the same.
         order: "day-first" or "month-first", for dates such as 03/04/2024; or "auto".
-
-    Raises:
-        UserError: a column has only such dates, and ``order`` is "auto".
     """
     found, doubtful = dict[str, str](), list[str]()
     for name in columns:

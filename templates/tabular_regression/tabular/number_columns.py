@@ -89,15 +89,14 @@ def read_numbers(
 ) -> dict[str, NumberColumn]:
     """Those of the columns that hold numbers.
 
+    A UserError if nothing says what a mark is.
+
     Args:
         table: the file.
         columns: of it.
         decimal: "." or ",", for columns in which a mark may be of decimals or of thousands;
             "auto": as in the other columns of the file.
         before: the decimal marks of the same columns in the training file.
-
-    Raises:
-        UserError: nothing says what a mark is.
     """
     found, texts = dict[str, NumberColumn](), dict[str, TextColumn]()
     for name in columns:

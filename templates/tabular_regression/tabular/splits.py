@@ -24,8 +24,7 @@ def split_table(
 ) -> dict[str, Table]:
     """Split off the training table what there is no file for; every class in the same proportion.
 
-    Raises:
-        UserError: there are too few rows, or too few of a class.
+    A UserError if there are too few rows, or too few of a class.
     """
     missing = [name for name in ("val", "test") if name not in files]
     if len(table.frame) < MIN_ROWS:

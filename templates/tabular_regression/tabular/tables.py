@@ -63,8 +63,7 @@ def read_training_table(
 ) -> tuple[Table, Formats]:
     """The rows that have a target, with typed columns; and how each column was read.
 
-    Raises:
-        UserError: a decimal mark or the order in dates is not clear, or the target is no number.
+    A UserError if a decimal mark or the order in dates is not clear, or the target is no number.
     """
     aside = {*options.dropped, options.group}
     columns = [name for name in table.frame if name not in aside or name == options.target]

@@ -15,14 +15,13 @@ def read_texts(
 ) -> tuple[dict[str, Texts], list[str]]:
     """The splits of the user's texts, and the names of the classes.
 
+    A UserError if a file cannot be read, or there are too few texts.
+
     Args:
         path: a table, a folder of tables, or a folder with a folder of .txt files per class.
         columns: of the texts, of their classes, and of their groups (or None), in tables.
         settings: what decides which text belongs to which split.
         report: gets what was left out.
-
-    Raises:
-        UserError: a file cannot be read, or there are too few texts.
     """
     from .table_splits import find_table_files, read_splits  # pandas takes half a second
     from .tables import to_texts
