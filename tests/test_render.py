@@ -56,7 +56,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         "semantic_segmentation": {
             "PACKAGE/vision": """
                 __init__.py cache.py headers.py images.py inspection.py legend.py listing.py
-                mask_files.py mask_folder.py masks.py normalize.py pairs.py pretrained.py
+                mask_files.py mask_folder.py masks.py normalize.py overlays.py pairs.py pretrained.py
                 run_lengths.py scenes.py segmenters.py survey.py threads.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
@@ -67,7 +67,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 headers.py image_files.py images.py inspection.py listing.py matching.py metrics.py
                 pairs.py pretrained.py scenes.py threads.py voc.py yolo.py yolo_config.py
             """,
-            "PACKAGE/report": "class_bars.py panels.py precision_recall.py",
+            "PACKAGE/report": "boxes.py class_bars.py panels.py precision_recall.py",
         },
         "tabular_regression": {
             "PACKAGE/tabular": """
@@ -76,7 +76,9 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 layers.py layout.py metrics.py number_columns.py number_texts.py splits.py
                 table_files.py table_splits.py tables.py
             """,
-            "PACKAGE/report": "best_classes.py confusion.py mistakes.py tables.py",
+            "PACKAGE/report": """
+                best_classes.py confusion.py mistakes.py probabilities.py tables.py
+            """,
         },
         "text_classification": {
             "PACKAGE/text": """

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
@@ -19,15 +18,10 @@ from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
 from .vision.batches import augment_fast, keep_small
-from .vision.cache import PixelCache
+from .vision.cache import find_caches
 from .vision.classifiers import preprocessing, resize
 from .vision.digits import read_digits
-from .vision.image_folder import (
-    LabeledImages,
-    inspect_image_folder,
-    open_images,
-    read_image_folder,
-)
+from .vision.image_folder import LabeledImages, inspect_folder, open_images, read_image_folder
 from .vision.images import channel_statistics
 from .vision.mirroring import decide_mirroring
 from .vision.sizes import typical_size
@@ -103,23 +97,20 @@ def make_data(hparams: Hyperparameters) -> Data:
     for name, images in splits.items():
         report.count_classes(name, images.labels, classes)
     fixed = {name: ImageDataset(images, resize(size, original)) for name, images in splits.items()}
-    if original and hparams.pretrained:
-        statistics = {"mean": original.mean, "std": original.std}
-    else:
-        statistics = channel_statistics(fixed["train"])
-    counts = np.bincount(splits["train"].labels, minlength=len(classes)).tolist()
+    trained = original if hparams.pretrained else None
+    statistics = trained.statistics if trained else channel_statistics(fixed["train"])
+    counts = [report.classes["train"][name] for name in classes]
     channels, pixel_range = 1 if hparams.data is None else 3, splits["train"].pixel_range
     info = DataInfo(classes, counts, channels, size, **statistics, pixel_range=pixel_range)
-    caches = [splits[name].pixels for name in ("train", "val")]
     return Data(
         train=make_train_set(hparams, fixed["train"], info, report),
         val=keep_small(fixed["val"]),
         test=keep_small(fixed["test"]),
         info=info,
         in_memory=hparams.data is None,
-        caches=[cache for cache in caches if isinstance(cache, PixelCache)],
+        caches=find_caches(splits["train"].pixels, splits["val"].pixels),
         report=report,
-        inspect=partial(inspect_image_folder, splits, classes, report) if hparams.data else None,
+        inspect=partial(inspect_folder, splits, classes, report) if hparams.data else None,
     )
 
 

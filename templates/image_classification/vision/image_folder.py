@@ -59,7 +59,7 @@ def open_images(
     return LabeledImages(PixelCache(load, groups, "", CacheRoom(0)), [0] * len(files), files)
 
 
-def inspect_image_folder(
+def inspect_folder(
     splits: dict[str, LabeledImages], classes: list[str], report: DataReport
 ) -> None:
     """See ``inspect_images``.

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from ..engine.data_report import DataReport
 from ..engine.errors import UserError, join_errors
-from ..engine.splits import SplitSettings
 from .annotations import AnnotatedImage, Annotations
 from .boxes import check_boxes, check_sizes
-from .cache import CacheRoom, PixelCache
+from .cache import CacheRoom, FolderSettings, PixelCache
 from .coco import read_coco
 from .headers import find_pixel_range
 from .image_files import ImageFiles, Texts, pair_by_name
@@ -23,6 +22,7 @@ from .images import SUFFIXES, Range, read_image
 from .inspection import inspect_images
 from .listing import list_files
 from .pairs import split_missing
+from .scenes import SIZE, make_scenes
 from .voc import read_xml
 from .yolo import read_yolo
 
@@ -49,13 +49,11 @@ class BoxedImages:
 
 def read_box_folder(
     root: Path,
-    settings: SplitSettings,
+    settings: FolderSettings,
     report: DataReport,
     *,
     size: int | None,
     side: int | None,
-    cache_gib: float,
-    group_by: str | None = None,
 ) -> tuple[dict[str, BoxedImages], list[str]]:
     """The splits and the names of the classes of a folder.
 
@@ -63,19 +61,17 @@ def read_box_folder(
 
     Args:
         root: the folder.
-        settings: how to split it, where it has no splits.
+        settings: how to split it, where it has no splits, and the space for the cache.
         report: gets what was read and left out.
         size: of the longer side of images in training, if it is known.
         side: larger images are scaled down so that their shorter side has so many pixels.
-        cache_gib: disk space for decoded images.
-        group_by: which images stay together in one split; see ``group_files``.
     """
     splits, classes = read_annotations(root, report)
-    splits = split_missing(splits, settings, group_by, attrgetter("path"))
+    splits = split_missing(splits, settings, attrgetter("path"))
     describe(splits, classes, size, report)
     paths = {split: [image.path for image in images] for split, images in splits.items()}
     pixel_range = find_pixel_range(paths, report)
-    room, found = CacheRoom(cache_gib), {}
+    room, found = CacheRoom(settings.cache_gib), {}
     for split, images in splits.items():
         if not any(len(image.boxes) for image in images):
             raise UserError(
@@ -188,6 +184,16 @@ def describe(splits: Splits, classes: list[str], size: int | None, report: DataR
             f"In training, {num_small:,} boxes are less than {SMALL} pixels wide or high. A "
             "larger --image-size shows more of them."
         )
+
+
+def boxed_scenes(settings: FolderSettings) -> dict[str, BoxedImages]:
+    """Scenes made of the handwritten digits in scikit-learn."""
+    splits = {}
+    for name, scenes in make_scenes(settings).items():
+        boxes = [(boxes / SIZE).numpy() for boxes in scenes.boxes]
+        labels = [labels.numpy() for labels in scenes.labels]
+        splits[name] = BoxedImages(scenes.images, boxes, labels, scenes.names)
+    return splits
 
 
 def open_images(

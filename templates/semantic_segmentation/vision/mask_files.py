@@ -171,10 +171,12 @@ def _match(images: Places, masks: Places) -> tuple[list[Pair], list[Path]]:
 
     A UserError if two images or two masks have the same name.
     """
-    exact = _by_key({path: (place.rest, path.stem) for path, place in masks.items()})
-    similar: dict[object, list[Path]] = {}
+    exact, similar = defaultdict[object, list[Path]](list), defaultdict[object, list[Path]](list)
+    for path, place in masks.items():
+        exact[place.rest, path.stem].append(path)
     if any((place.rest, path.stem) not in exact for path, place in images.items()):
-        similar = _by_key({p: (q.rest, _simplify(p.stem, MASK_NAME)) for p, q in masks.items()})
+        for path, place in masks.items():
+            similar[place.rest, _simplify(path.stem, MASK_NAME)].append(path)
     pairs, alone, taken = [], [], dict[Path, Path]()
     for path, place in images.items():
         found = exact.get((place.rest, path.stem)) or similar.get(
@@ -192,13 +194,6 @@ def _match(images: Places, masks: Places) -> tuple[list[Pair], list[Path]]:
         taken[found[0]] = path
         pairs.append(Pair(path, found[0]))
     return pairs, alone
-
-
-def _by_key(keys: Mapping[Path, tuple[tuple[str, ...], str]]) -> dict[object, list[Path]]:
-    found: dict[object, list[Path]] = defaultdict(list)
-    for path, key in keys.items():
-        found[key].append(path)
-    return found
 
 
 def _refuse_lonely(

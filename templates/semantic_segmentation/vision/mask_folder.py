@@ -16,10 +16,11 @@ from .cache import CacheRoom, FolderSettings, PixelCache
 from .headers import find_pixel_range
 from .images import ImageError, Range, image_size, open_image, read_image
 from .inspection import inspect_images
-from .legend import Legend
+from .legend import IGNORED, Legend
 from .mask_files import Pair, find_pairs
 from .masks import read_mask
 from .pairs import split_missing
+from .scenes import make_scenes
 from .survey import MaskNumbers, make_legend
 from .threads import try_all
 
@@ -54,9 +55,11 @@ def read_mask_folder(
     splits = find_pairs(root, report)
     pairs = list(chain.from_iterable(splits.values()))
     legend, numbers = make_legend(root, [pair.mask for pair in pairs], report)
-    if numbers:
-        _check_sizes(pairs, numbers)
-    splits = split_missing(splits, settings, settings.group_by, lambda pair: pair.image)
+    checked = list(zip(pairs, numbers, strict=bool(numbers)))
+    _, errors = try_all(_check_size, checked, "comparing sizes")
+    if errors:
+        raise join_errors(errors, len(pairs), "masks")
+    splits = split_missing(splits, settings, lambda pair: pair.image)
     _count_classes(splits, legend, numbers, report)
     images = {split: [pair.image for pair in found] for split, found in splits.items()}
     pixel_range = find_pixel_range(images, report)
@@ -68,13 +71,6 @@ def read_mask_folder(
         names = [str(pair.image) for pair in split_pairs]
         found[split] = MaskedImages(pixels, names, split_pairs, pixel_range, legend)
     return found, legend.names
-
-
-def _check_sizes(pairs: Sequence[Pair], numbers: Sequence[MaskNumbers]) -> None:
-    """Raises a UserError for masks that have not the size of their image."""
-    _, errors = try_all(_check_size, list(zip(pairs, numbers, strict=True)), "comparing sizes")
-    if errors:
-        raise join_errors(errors, len(pairs), "masks")
 
 
 def _check_size(pair_and_numbers: tuple[Pair, MaskNumbers]) -> None:
@@ -100,13 +96,18 @@ def _count_classes(
     report: DataReport,
 ) -> None:
     """Report how many masks have each class, as far as the masks were looked at."""
-    by_path = {mask.path: mask for mask in numbers}
-    for split, pairs in splits.items():
-        found = [{legend.values[n] for n in by_path[p.mask].counts} for p in pairs if by_path]
-        if found:
-            known = range(len(legend.names))
-            labels = [number for classes in found for number in classes if number in known]
-            report.count_classes(split, labels, legend.names)
+    by_path = {mask.path: {legend.values[n] for n in mask.counts} for mask in numbers}
+    for split, pairs in splits.items() if numbers else ():
+        labels = chain.from_iterable(by_path[pair.mask] - {IGNORED} for pair in pairs)
+        report.count_classes(split, labels, legend.names)
+
+
+def masked_scenes(settings: FolderSettings) -> dict[str, MaskedImages]:
+    """Scenes made of the handwritten digits in scikit-learn."""
+    return {
+        name: MaskedImages(torch.cat([scenes.images, scenes.masks.unsqueeze(1)], 1), scenes.names)
+        for name, scenes in make_scenes(settings).items()
+    }
 
 
 def open_images(files: Sequence[Path], side: int, pixel_range: Range | None = None) -> MaskedImages:

@@ -16,14 +16,15 @@ class Preprocessing:
     """How the images were resized and normalized when torchvision trained a model."""
 
     image_size: int
-    mean: list[float]
-    std: list[float]
+    statistics: dict[str, list[float]]
+    """Mean and std of each channel."""
 
 
 def preprocessing(name: str) -> Preprocessing:
     """The preprocessing of the model ``name``; a UserError if there is no such model."""
     transforms = _weights(name).transforms()
-    return Preprocessing(transforms.resize_size[0], transforms.mean, transforms.std)
+    statistics = {"mean": transforms.mean, "std": transforms.std}
+    return Preprocessing(transforms.resize_size[0], statistics)
 
 
 def build_segmenter(name: str, num_classes: int, *, pretrained: bool) -> nn.Module:

@@ -127,11 +127,11 @@ def _measure(
         f"for example {wide[first][0]}. In {first}, the values go from {low:,.6g} to {high:,.6g}. "
         f"In all images, {chosen[0]:,.6g} becomes 0 and {chosen[1]:,.6g} becomes 255."
     )
-    for split, found in extremes.items():
-        beyond = np.count_nonzero((found[:, 0] < chosen[0]) | (found[:, 1] > chosen[1]))
+    for split, values in extremes.items():
+        beyond = np.count_nonzero((values[:, 0] < chosen[0]) | (values[:, 1] > chosen[1]))
         if beyond:
             report.note(
-                f"{beyond:,} of {len(found):,} images of {split} have values beyond that range, "
+                f"{beyond:,} of {len(values):,} images of {split} have values beyond that range, "
                 "which become 0 or 255."
             )
     return chosen

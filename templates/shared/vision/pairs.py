@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..engine.errors import UserError
-from ..engine.splits import SplitSettings, group_files, split_indices
+from ..engine.splits import group_files, split_indices
+from .cache import FolderSettings
 
 Item = TypeVar("Item")
 
 
 def split_missing(
     splits: dict[str, list[Item]],
-    settings: SplitSettings,
-    group_by: str | None = None,
-    path_of: Callable[[Item], Path] | None = None,
+    settings: FolderSettings,
+    path_of: Callable[[Item], Path],
 ) -> dict[str, list[Item]]:
     """Split off "train" what is missing of "val" and "test".
 
@@ -22,9 +22,8 @@ def split_missing(
 
     Args:
         splits: the items of each split, at least of "train".
-        settings: how to split.
-        group_by: which images stay together; see ``group_files``.
-        path_of: the image file of an item, for ``group_by``.
+        settings: how to split, and which images stay together.
+        path_of: the image file of an item.
     """
     train, missing = splits["train"], tuple(name for name in ("val", "test") if name not in splits)
     if len(train) <= len(missing):
@@ -35,7 +34,7 @@ def split_missing(
     for name, items in splits.items():
         if not items:
             raise UserError(f"There are no images in the split {name}. Add some, or remove it.")
-    groups = group_files([path_of(item) for item in train], group_by) if path_of else None
+    groups = group_files([path_of(item) for item in train], settings.group_by)
     indices = split_indices(len(train), settings, missing=missing, groups=groups)
     splits = splits | {name: [train[i] for i in chosen] for name, chosen in indices.items()}
     return {name: splits[name] for name in ("train", "val", "test")}
