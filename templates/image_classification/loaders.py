@@ -21,7 +21,13 @@ from .vision.batches import augment_fast, keep_small
 from .vision.cache import find_caches
 from .vision.classifiers import preprocessing, resize
 from .vision.digits import read_digits
-from .vision.image_folder import LabeledImages, inspect_folder, open_images, read_image_folder
+from .vision.image_folder import (
+    LabeledImages,
+    find_images,
+    inspect_folder,
+    open_images,
+    read_images,
+)
 from .vision.images import channel_statistics
 from .vision.mirroring import decide_mirroring
 from .vision.sizes import typical_size
@@ -89,11 +95,12 @@ def make_data(hparams: Hyperparameters) -> Data:
         size = size or DIGIT_SIZE
         splits, classes = read_digits(hparams)
     else:
-        size = size or typical_size(hparams.data, report)
+        files, classes = find_images(hparams.data, hparams, report)
+        size = size or typical_size(files["train"].paths, report)
         kind = augmentation_kind(hparams)
         report.note(f"Training images are changed at random as --augment {kind} says.")
         side = decoded_side(hparams, size)
-        splits, classes = read_image_folder(hparams.data, hparams, report, side=side)
+        splits = read_images(files, hparams.cache_gib, report, side=side)
     for name, images in splits.items():
         report.count_classes(name, images.labels, classes)
     fixed = {name: ImageDataset(images, resize(size, original)) for name, images in splits.items()}

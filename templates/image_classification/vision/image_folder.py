@@ -10,7 +10,7 @@ from torch import Tensor
 from ..engine.data_report import DataReport
 from ..engine.errors import join_errors
 from .cache import CacheRoom, FolderSettings, PixelCache
-from .folders import read_class_folders
+from .folders import LabeledFiles, read_class_folders
 from .headers import find_pixel_range
 from .images import SUFFIXES, Range, read_image
 from .inspection import inspect_images
@@ -26,29 +26,28 @@ class LabeledImages:
     pixel_range: list[float] | None = None  # that became 0 to 255, if there are more than 8 bits
 
 
-def read_image_folder(
-    root: Path, settings: FolderSettings, report: DataReport, *, side: int
-) -> tuple[dict[str, LabeledImages], list[str]]:
-    """The splits and the class names of a folder with one folder of images per class.
+def find_images(
+    root: Path, settings: FolderSettings, report: DataReport
+) -> tuple[dict[str, LabeledFiles], list[str]]:
+    """The splits and the class names of a folder with one folder of images per class."""
+    return read_class_folders(root, settings, SUFFIXES, "images", report, settings.group_by)
 
-    A UserError if there is no such folder, something in it is wrong, or it has too few images.
 
-    Args:
-        root: the folder.
-        settings: how to split it where it has no folders for that, and the space for the cache.
-        report: gets what was left aside, and how pixels were changed.
-        side: larger images are scaled down so that their shorter side has so many pixels.
+def read_images(
+    files: dict[str, LabeledFiles], cache_gib: float, report: DataReport, *, side: int
+) -> dict[str, LabeledImages]:
+    """The images of each split, which are read when they are asked for.
+
+    Larger ones are scaled down so that their shorter side has ``side`` pixels. The report gets how
+    pixels were changed.
     """
-    files, classes = read_class_folders(
-        root, settings, SUFFIXES, "images", report, settings.group_by
-    )
     pixel_range = find_pixel_range({name: paths for name, (paths, _) in files.items()}, report)
-    room, splits = CacheRoom(settings.cache_gib), {}
+    room, splits = CacheRoom(cache_gib), {}
     for name, (paths, labels) in files.items():
         load, groups = partial(_load, paths, side, pixel_range), [[path] for path in paths]
         pixels = PixelCache(load, groups, kind=f"RGB {side} {pixel_range}", room=room)
         splits[name] = LabeledImages(pixels, labels, paths, pixel_range)
-    return splits, classes
+    return splits
 
 
 def open_images(

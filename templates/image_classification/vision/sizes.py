@@ -1,5 +1,6 @@
 """The size of images for the small network, by the sizes of the user's."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -7,16 +8,15 @@ import numpy as np
 
 from ..engine.data_report import DataReport
 from ..engine.errors import UserError
-from .images import SUFFIXES, image_size
-from .listing import list_files
+from .images import image_size
 
 SIZES = (8, 16, 28, 32, 48, 64, 96, 128)  # few, so that other data of a kind gets the same
 NUM_FILES = 200  # whose headers are read
 
 
-def typical_size(root: Path, report: DataReport) -> int:
-    """The one of ``SIZES`` that is nearest to the median shorter side of the images in ``root``."""
-    sides, paths = [], list_files(root, SUFFIXES) if root.is_dir() else []
+def typical_size(paths: Sequence[Path], report: DataReport) -> int:
+    """The one of ``SIZES`` that is nearest to the median shorter side of the images."""
+    sides = []
     for path in paths[:: max(1, len(paths) // NUM_FILES)]:
         with suppress(UserError):  # it will be said when all images are read
             sides.append(min(image_size(path)))

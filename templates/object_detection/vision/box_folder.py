@@ -20,7 +20,7 @@ from .headers import find_pixel_range
 from .image_files import ImageFiles, Texts, pair_by_name
 from .images import SUFFIXES, Range, read_image
 from .inspection import inspect_images
-from .listing import list_files
+from .listing import FileFinder
 from .pairs import split_missing
 from .scenes import SIZE, make_scenes
 from .voc import read_xml
@@ -103,8 +103,10 @@ def read_annotations(root: Path, report: DataReport) -> tuple[Splits, list[str]]
         )
     images: list[Path] = []
     texts: Texts = {suffix: [] for suffix in TEXTS}
-    for path in list_files(root, {*TEXTS, *SUFFIXES}, report, "images or annotations"):
+    finder = FileFinder({*TEXTS, *SUFFIXES}, "images or annotations")
+    for path in finder.find([root])[root]:
         texts.get(path.suffix.lower(), images).append(path)
+    finder.add_notes(report)
     found = _read_any(texts, ImageFiles(root, images), report)
     names = sorted({image.split for image in found.images})
     if "train" not in names:

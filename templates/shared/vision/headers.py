@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,7 +65,8 @@ def read_header(path: Path) -> Header:
         before = start[: start.index(b"IDAT")]
         depth, kind = start[24], start[25]  # 4 and 6 have an alpha channel
         has_alpha = kind in (4, 6) or b"tRNS" in before
-        return Header(has_alpha, depth == 16, has_frames=b"acTL" in before)
+        header = Header(has_alpha, depth == 16, has_frames=b"acTL" in before)
+        return header if any(header) else PLAIN  # not thousands of the same
     if start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8 ":
         return PLAIN
     return _ask_pillow(path)
@@ -95,16 +97,18 @@ def find_pixel_range(
     Files that declare a range need none. None if there is no image with more than 8 bits.
     Says in the report what the headers tell.
     """
-    headers = {path: read_header(path) for paths in splits.values() for path in paths}
-    if all(header == PLAIN for header in headers.values()):
+    headers = {split: [*map(read_header, paths)] for split, paths in splits.items()}
+    paths, flat = (list(chain.from_iterable(lists.values())) for lists in (splits, headers))
+    if all(header is PLAIN for header in flat):
         return None
     for name, sentence in NOTES.items():
-        found = [path for path, header in headers.items() if getattr(header, name)]
-        report.note_some(sentence, found, len(headers), "image")
+        found = [path for path, header in zip(paths, flat, strict=True) if getattr(header, name)]
+        report.note_some(sentence, found, len(flat), "image")
     wide = {
-        split: [path for path in paths if headers[path].is_wide] for split, paths in splits.items()
+        split: [path for path, header in zip(found, headers[split], strict=True) if header.is_wide]
+        for split, found in splits.items()
     }
-    return _measure(wide, len(headers), report) if any(wide.values()) else None
+    return _measure(wide, len(flat), report) if any(wide.values()) else None
 
 
 def _measure(

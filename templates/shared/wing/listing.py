@@ -29,20 +29,6 @@ def list_folders(folder: Path) -> list[Path]:
     ]
 
 
-def list_files(
-    folder: Path, suffixes: Collection[str], report: DataReport | None = None, noun: str = "files"
-) -> list[Path]:
-    """The files with one of ``suffixes`` at any depth, sorted, without hidden ones.
-
-    With a report, what is left aside is added to it; ``noun`` says what the files are.
-    """
-    finder = FileFinder(suffixes, noun)
-    files = finder.find([folder])[folder]
-    if report is not None:
-        finder.add_notes(report)
-    return files
-
-
 @dataclass
 class FileFinder:
     """Finds files by their suffixes, and remembers what it left aside."""

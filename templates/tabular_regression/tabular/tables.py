@@ -12,7 +12,7 @@ from ..engine.files import shorten
 from .class_names import GAP_WORDS, clean, join_spellings
 from .date_columns import find_dates, to_dates
 from .dates import PARTS, date_parts, name_format
-from .number_columns import NumberColumn, TextColumn, read_like, read_numbers
+from .number_columns import MARK_NAMES, NumberColumn, TextColumn, read_like, read_numbers
 from .number_texts import CELL
 from .table_files import Table, read_table
 from .table_splits import find_column
@@ -118,7 +118,8 @@ def read_other_table(
     marks = {name: formats[name] for name in names}
     numbers = read_like(table, names, options.decimal, marks)
     others = [name for name, how in numbers.items() if {how.mark, marks[name]} == {".", ","}]
-    what = f"{table.name}: another decimal mark than in the training file"
+    mark = MARK_NAMES[numbers[others[0]].mark] if others else ""
+    what = f"{table.name}: a decimal {mark}, unlike the training file"
     report.note_some(what, others, len(numbers), "column")
     return _to_types(table, formats, numbers, options.target, report)
 
