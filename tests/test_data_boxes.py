@@ -1300,7 +1300,7 @@ def test_images_that_cannot_be_read_are_all_counted(reader: Reader, tmp_path: Pa
     for number in (2, 5):
         (tmp_path / "images" / f"{number}.png").write_bytes(b"no image")
     assert "2.png is not an image that can be read" in (complaint := reader.refused(tmp_path))
-    assert "There are 2 such files" in complaint
+    assert "2 of 12 images cannot be used" in complaint
 
 
 def test_a_published_layout_trains_from_the_command_line(rendered: Render, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/vision": """
                 __init__.py batches.py cache.py class_metrics.py class_weights.py classifiers.py
                 digits.py folders.py headers.py image_folder.py images.py inspection.py listing.py
-                mirroring.py normalize.py pretrained.py sizes.py threads.py
+                mirroring.py normalize.py pretrained.py threads.py
             """,
             "PACKAGE/report": "best_classes.py confusion.py mistakes.py panels.py",
         },
@@ -72,7 +72,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         "tabular_regression": {
             "PACKAGE/tabular": """
                 __init__.py class_metrics.py class_names.py class_weights.py columns.py
-                date_columns.py dates.py delimited.py embedded.py encodings.py inspection.py
+                dates.py delimited.py embedded.py encodings.py inspection.py
                 layers.py layout.py metrics.py number_columns.py number_texts.py splits.py
                 table_files.py table_splits.py tables.py
             """,

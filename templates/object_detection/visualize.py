@@ -22,14 +22,7 @@ from .report.class_bars import draw_class_bars
 from .report.panels import draw_samples, grid, show
 from .report.precision_recall import draw_precision_recall
 from .vision.images import image_size, read_image
-from .vision.matching import (
-    Matches,
-    Predictions,
-    describe_wrong,
-    lowest,
-    match,
-    precision_curve,
-)
+from .vision.matching import Matches, Predictions, describe_wrong, lowest, match, precision_curve
 
 MAX_IMAGES, MAX_MISTAKES = 12, 8
 MAX_TEXTS = 12  # in an image

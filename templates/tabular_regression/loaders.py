@@ -22,13 +22,7 @@ from .tabular.inspection import describe_tables, note_contradictions
 from .tabular.splits import count_classes, split_table, target_numbers
 from .tabular.table_files import Table
 from .tabular.table_splits import read_splits
-from .tabular.tables import (
-    TEXT,
-    ReadOptions,
-    read_inputs,
-    read_other_table,
-    read_training_table,
-)
+from .tabular.tables import TEXT, ReadOptions, read_inputs, read_other_table, read_training_table
 from .utils import parse_names
 
 Batch = tuple[tuple[Tensor, Tensor], Tensor]

@@ -109,18 +109,15 @@ def make_data(hparams: Hyperparameters) -> Data:
     train, val, test = (
         TextDataset(sources[split], cut[split], vocabulary) for split in ("train", "val", "test")
     )
-    info = DataInfo(
-        classes,
-        train.labels.bincount(minlength=len(classes)).tolist(),
-        hparams.tokens,
-        vocabulary,
-        num_cut=sum(len(text) > hparams.max_length for texts in whole.values() for text in texts),
-        unknown_share=(val.tokens == UNKNOWN).float().mean().item(),
-    )
-    num_texts = len(train) + len(val) + len(test)
+    counts = train.labels.bincount(minlength=len(classes)).tolist()
+    lengths = {split: np.array([*map(len, texts)]) for split, texts in whole.items()}
+    is_cut = np.concatenate([*lengths.values()]) > hparams.max_length
+    unknown_share = (val.tokens == UNKNOWN).float().mean().item()
+    num_cut = int(is_cut.sum())
+    info = DataInfo(classes, counts, hparams.tokens, vocabulary, num_cut, unknown_share)
     if info.num_cut:
         report.note(
-            f"Cut: {info.num_cut:,} of {num_texts:,} texts have more than {hparams.max_length} "
+            f"Cut: {num_cut:,} of {len(is_cut):,} texts have more than {hparams.max_length} "
             "tokens. --max-length sets where they end."
         )
     if info.unknown_share > NOTEWORTHY:
@@ -130,8 +127,7 @@ def make_data(hparams: Hyperparameters) -> Data:
         )
     for split, dataset in (("train", train), ("val", val), ("test", test)):
         report.count_classes(split, dataset.labels.tolist(), classes)
-        lengths = np.array([len(text) for text in whole[split]])
-        report.values.setdefault(f"{hparams.tokens} of a text", {})[split] = lengths
+    report.values[f"{hparams.tokens} of a text"] = lengths
     inspect, sizes = partial(note_duplicates, sources, report), train.starts.diff().tolist()
     return Data(
         train, val, test, info, in_memory=True, train_lengths=sizes, report=report, inspect=inspect

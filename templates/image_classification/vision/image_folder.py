@@ -1,19 +1,24 @@
 """Images in folders that are named after their classes."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from ..engine.data_report import DataReport
-from ..engine.errors import join_errors
+from ..engine.errors import UserError, join_errors
 from .cache import CacheRoom, FolderSettings, PixelCache
 from .folders import LabeledFiles, read_class_folders
 from .headers import find_pixel_range
-from .images import SUFFIXES, Range, read_image
+from .images import SUFFIXES, Range, image_size, read_image
 from .inspection import inspect_images
+
+SIZES = (8, 16, 28, 32, 48, 64, 96, 128)  # few, so that other data of a kind gets the same
+NUM_FILES = 200  # whose headers are read
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,23 @@ def find_images(
 ) -> tuple[dict[str, LabeledFiles], list[str]]:
     """The splits and the class names of a folder with one folder of images per class."""
     return read_class_folders(root, settings, SUFFIXES, "images", report, settings.group_by)
+
+
+def typical_size(paths: Sequence[Path], report: DataReport) -> int:
+    """The one of ``SIZES`` that is nearest to the median shorter side of the images."""
+    sides = []
+    for path in paths[:: max(1, len(paths) // NUM_FILES)]:
+        with suppress(UserError):  # it will be said when all images are read
+            sides.append(min(image_size(path)))
+    if not sides:
+        return SIZES[-1]
+    ratios = np.log(np.array(SIZES) / np.median(sides))
+    size = SIZES[np.abs(ratios).argmin()]
+    report.note(
+        f"The model gets images of {size} x {size} pixels. Half of yours have a shorter side of "
+        f"{np.median(sides):.0f} or more. Type --image-size for another size."
+    )
+    return size
 
 
 def read_images(
@@ -58,9 +80,7 @@ def open_images(
     return LabeledImages(PixelCache(load, groups, "", CacheRoom(0)), [0] * len(files), files)
 
 
-def inspect_folder(
-    splits: dict[str, LabeledImages], classes: list[str], report: DataReport
-) -> None:
+def inspect_all(splits: dict[str, LabeledImages], classes: list[str], report: DataReport) -> None:
     """See ``inspect_images``.
 
     A UserError if files are damaged; the message has them all. The report is filled before.

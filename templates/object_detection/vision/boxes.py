@@ -4,7 +4,7 @@ import numpy as np
 from PIL import ExifTags
 
 from ..engine.data_report import DataReport
-from ..engine.errors import UserError
+from ..engine.errors import UserError, join_errors
 from .annotations import Annotations, Faults, Size
 from .images import image_size, open_image
 
@@ -18,12 +18,12 @@ def check_sizes(found: Annotations) -> None:
 
     A UserError if images cannot be read, or are not those that were annotated.
     """
-    unreadable, faults = list[str](), Faults()
+    errors, faults = list[UserError](), Faults()
     for image in found.images if found.in_pixels else []:
         try:
             image.size = image_size(image.path)
         except UserError as error:
-            unreadable.append(str(error))
+            errors.append(error)
             continue
         if image.declared and not _is_close(image.declared, image.size):
             with open_image(image.path) as file:
@@ -32,9 +32,8 @@ def check_sizes(found: Annotations) -> None:
                 sizes = [f"{width} × {height}" for width, height in (image.size, image.declared)]
                 place = f"{image.path.name} has {sizes[0]} pixels, its boxes are for {sizes[1]}"
                 faults.add("Images that are not those that were annotated", place)
-    if unreadable:
-        more = f" There are {len(unreadable)} such files." if len(unreadable) > 1 else ""
-        raise UserError(unreadable[0] + more)
+    if errors:
+        raise join_errors(errors, len(found.images), "images")
     faults.refuse(len(found.images), "image")
 
 

@@ -15,7 +15,7 @@ from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
 from ..engine.files import read_text
 from ..engine.splits import split_of
-from .annotations import AnnotatedImage, Annotations, Box, Faults, Size
+from .annotations import Annotations, Box, Faults, Size
 from .image_files import ImageFiles, Texts, check_missing
 
 MAX_FILES = 50  # a folder with more JSON files has one for each image, in another format
@@ -216,19 +216,15 @@ class CocoReader:
             elif name is None:
                 where = f"{_where(file, place)}: {record.get('category_id')!r}"
                 self.faults.add("Annotations with a category that is not listed", where)
-            elif box := _box(record) or self._box_of_outline(file, place, self.found.images[owner]):
+            elif box := _box(record):
+                self.found.add_box(owner, name, box, place)
+            elif box := _outline_box(record.get("segmentation")):
+                what = "Boxes made of segmentations, as there was no bbox"
+                self.notes.add(what, _where(file, place))
                 self.found.add_box(owner, name, box, place)
             else:
                 where = f"{_where(file, place)}: {record.get('bbox')!r}"
                 self.faults.add("Neither bbox [x, y, width, height] nor segmentation", where)
-
-    def _box_of_outline(self, file: CocoFile, place: int, image: AnnotatedImage) -> Box | None:
-        """The box around the segmentation of an annotation: polygons, or a run-length mask."""
-        outline = file.annotations[place - 1].get("segmentation")
-        if outline:
-            where = _where(file, place)
-            self.notes.add("Boxes made of segmentations, as there was no bbox", where)
-        return _outline_box(outline) if outline else None
 
     def finish(self, num_annotations: int) -> None:
         """Refuse what is wrong, and say what was left out."""
@@ -278,5 +274,5 @@ def _outline_box(outline: Any) -> Box | None:
         polygons = outline if isinstance(outline[0], list) else [outline]
         xs, ys = ([float(v) for p in polygons for v in p[axis::2]] for axis in (0, 1))
         return min(xs), min(ys), max(xs), max(ys)
-    except (KeyError, TypeError, ValueError, RuntimeError):
+    except (LookupError, TypeError, ValueError, RuntimeError):
         return None

@@ -15,6 +15,7 @@ from .pretrained import build_with_weights, newest_weights
 
 Losses = dict[str, Tensor]
 Detection = dict[str, Tensor]
+"""boxes (k, 4), scores (k,) and labels (k,) of an image."""
 Target = dict[str, Tensor]
 
 NEW_LAYERS = ("box_predictor.", "cls_logits.", "classification_head.module_list.")

@@ -10,8 +10,7 @@ from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
 from ..engine.files import shorten
 from .class_names import GAP_WORDS, clean, join_spellings
-from .date_columns import find_dates, to_dates
-from .dates import PARTS, date_parts, name_format
+from .dates import PARTS, date_parts, find_dates, name_format, to_dates
 from .number_columns import MARK_NAMES, NumberColumn, TextColumn, read_like, read_numbers
 from .number_texts import CELL
 from .table_files import Table, read_table
