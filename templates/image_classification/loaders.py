@@ -113,8 +113,7 @@ def make_train_set(
     if kind == "strong":
         flips = [v2.RandomHorizontalFlip()] if mirror else []
         crop = v2.RandomResizedCrop(size, scale=(MIN_CROP_AREA, 1), antialias=True)
-        transform = v2.Compose([crop, *flips, v2.TrivialAugmentWide()])
-        train = ImageDataset(fixed.images, transform)
+        train = ImageDataset(fixed.images, v2.Compose([crop, *flips, v2.TrivialAugmentWide()]))
     else:  # the same as with transforms for shift and crop, but faster
         train = augment_fast(fixed, kind, size, max(1, size // 8), MIN_CROP_AREA, mirror)
     mix = mixing(hparams, len(info.classes))

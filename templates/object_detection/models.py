@@ -106,10 +106,7 @@ class SmallDetector(nn.Module):
 
 
 class HeatmapNetwork(nn.Module):
-    """A backbone with a feature pyramid (Lin et al. 2017, https://arxiv.org/abs/1612.03144).
-
-    It has 0.7 million parameters at width 32.
-    """
+    """A backbone with a feature pyramid (Lin et al. 2017, https://arxiv.org/abs/1612.03144)."""
 
     def __init__(self, *, num_classes: int, width: int) -> None:
         super().__init__()

@@ -141,10 +141,8 @@ def make_inputs(
 
     def open_texts(paths: Sequence[Path], failures: list[str]) -> TextDataset:
         source = read_inputs(paths, hparams.text_column, failures)
-        tokens = [
-            tokenize(text, info.tokens, lowercase=hparams.lowercase)[: hparams.max_length]
-            for text in source.texts
-        ]
+        to_tokens = partial(tokenize, tokens=info.tokens, lowercase=hparams.lowercase)
+        tokens = [to_tokens(text)[: hparams.max_length] for text in source.texts]
         # Nothing is one unknown token, as the networks need one.
         return TextDataset(source, [text or [""] for text in tokens], info.vocabulary)
 
