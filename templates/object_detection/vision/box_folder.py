@@ -67,7 +67,7 @@ def read_box_folder(
         side: larger images are scaled down so that their shorter side has so many pixels.
     """
     splits, classes = read_annotations(root, report)
-    splits = split_missing(splits, settings, attrgetter("path"))
+    splits = split_missing(splits, settings, attrgetter("path"), report)
     describe(splits, classes, size, report)
     paths = {split: [image.path for image in images] for split, images in splits.items()}
     pixel_range = find_pixel_range(paths, report)

@@ -59,7 +59,7 @@ def read_mask_folder(
     _, errors = try_all(_check_size, checked, "comparing sizes")
     if errors:
         raise join_errors(errors, len(pairs), "masks")
-    splits = split_missing(splits, settings, lambda pair: pair.image)
+    splits = split_missing(splits, settings, lambda pair: pair.image, report)
     _count_classes(splits, legend, numbers, report)
     images = {split: [pair.image for pair in found] for split, found in splits.items()}
     pixel_range = find_pixel_range(images, report)
