@@ -56,8 +56,8 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         "semantic_segmentation": {
             "PACKAGE/vision": """
                 __init__.py cache.py headers.py images.py inspection.py legend.py listing.py
-                mask_files.py mask_folder.py masks.py normalize.py overlays.py pairs.py pretrained.py
-                run_lengths.py scenes.py segmenters.py survey.py threads.py
+                mask_files.py mask_folder.py masks.py normalize.py overlays.py pairs.py
+                pretrained.py run_lengths.py scenes.py segmenters.py survey.py threads.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
         },
