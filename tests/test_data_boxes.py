@@ -484,11 +484,15 @@ def test_compressed_masks_give_boxes(reader: Reader, tmp_path: Path) -> None:
         encoded = mask.frPyObjects(rle(bbox), HEIGHT, WIDTH)
         return {"size": encoded["size"], "counts": encoded["counts"].decode()}
 
-    assert_true(reader.read(coco(tmp_path, segment(compressed, {}))))
+    found = reader.read(coco(tmp_path, segment(compressed, {})))
+    assert_true(found)
+    assert "Boxes made of segmentations, as there was no bbox" in found.notes
 
 
 def test_a_byte_order_mark_does_no_harm(reader: Reader, tmp_path: Path) -> None:
-    assert_true(reader.read(coco(tmp_path, prefix=b"\xef\xbb\xbf")))
+    found = reader.read(coco(tmp_path, prefix=b"\xef\xbb\xbf"))
+    assert_true(found)
+    assert found.classes == ["bright", "dark"]
 
 
 def test_boxes_beyond_their_images_are_clipped(reader: Reader, tmp_path: Path) -> None:
@@ -735,7 +739,9 @@ COCO_WHOLE = {
 @pytest.mark.parametrize("layout", COCO_WHOLE)
 def test_one_file_for_all_images_is_found(layout: str, reader: Reader, tmp_path: Path) -> None:
     images, file, name = COCO_WHOLE[layout]
-    assert_true(reader.read(coco(tmp_path, images=images, file=file, name=name)))
+    found = reader.read(coco(tmp_path, images=images, file=file, name=name))
+    assert_true(found)
+    assert all(map(found.split, ("train", "val", "test")))
 
 
 def test_one_file_may_have_images_in_folders_of_splits(reader: Reader, tmp_path: Path) -> None:
@@ -864,6 +870,7 @@ def test_files_of_yolo_may_come_from_windows(
 ) -> None:
     found = reader.read(yolo(tmp_path, **how))  # type: ignore[arg-type]
     assert_true(found)
+    assert found.classes == ["bright", "dark"]
 
 
 def test_keypoints_of_yolo_are_left_out(reader: Reader, tmp_path: Path) -> None:
@@ -900,7 +907,9 @@ def test_names_may_be_numbered_from_one_or_with_gaps(reader: Reader, tmp_path: P
         root = tmp_path / str(first)
         line = lambda box: f"{first if box[0] == 'bright' else second}{yolo_line(box)[1:]}"  # noqa: B023, E731
         config = f"names:\n  {first}: bright\n  {second}: dark\n"
-        assert_true(reader.read(yolo(root, line, config=config)))
+        found = reader.read(yolo(root, line, config=config))
+        assert_true(found)
+        assert found.classes == ["bright", "dark"]
 
 
 def test_words_of_yaml_are_names_like_others(reader: Reader, tmp_path: Path) -> None:
@@ -929,11 +938,15 @@ PLACES = {
 @pytest.mark.parametrize("layout", PLACES)
 def test_label_files_are_found(layout: str, reader: Reader, tmp_path: Path) -> None:
     images, labels = PLACES[layout]
-    assert_true(reader.read(yolo(tmp_path, images=images, labels=labels)))
+    found = reader.read(yolo(tmp_path, images=images, labels=labels))
+    assert_true(found)
+    assert "read from YOLO's text files" in found.notes
 
 
 def test_label_files_may_have_the_suffix_of_the_image(reader: Reader, tmp_path: Path) -> None:
-    assert_true(reader.read(yolo(tmp_path, suffix=".png.txt")))
+    found = reader.read(yolo(tmp_path, suffix=".png.txt"))
+    assert_true(found)
+    assert "Without a label file" not in found.notes
 
 
 YOLO_PARTS: dict[str, tuple[str, str, dict[str, str], str]] = {
@@ -1199,7 +1212,9 @@ def test_images_that_xml_names_are_found(reader: Reader, tmp_path: Path) -> None
     voc(tmp_path)
     for path in (tmp_path / "Annotations").iterdir():
         path.rename(path.with_name(f"note_{path.name}"))
-    assert_true(reader.read(tmp_path))
+    found = reader.read(tmp_path)
+    assert_true(found)
+    assert "read from XML" in found.notes
 
 
 def test_xml_that_cannot_be_right_is_refused(reader: Reader, tmp_path: Path) -> None:
@@ -1300,7 +1315,7 @@ def test_images_that_cannot_be_read_are_all_counted(reader: Reader, tmp_path: Pa
     for number in (2, 5):
         (tmp_path / "images" / f"{number}.png").write_bytes(b"no image")
     assert "2.png is not an image that can be read" in (complaint := reader.refused(tmp_path))
-    assert "There are 2 such files" in complaint
+    assert "2 of 12 images cannot be used" in complaint
 
 
 def test_a_published_layout_trains_from_the_command_line(rendered: Render, tmp_path: Path) -> None:

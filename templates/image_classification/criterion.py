@@ -32,14 +32,9 @@ class Criterion:
         """The mean over the samples, whatever their weights are."""
         if self.class_weights is not None:
             self.class_weights = self.class_weights.to(logits.device)
-        losses = F.cross_entropy(
-            logits,
-            target,
-            self.class_weights,
-            label_smoothing=self.label_smoothing,
-            reduction="none",
-        )
-        return losses.mean()
+        weights, smoothing = self.class_weights, self.label_smoothing
+        loss = F.cross_entropy(logits, target, weights, label_smoothing=smoothing, reduction="none")
+        return loss.mean()
 
     def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The logits, target and loss (without label smoothing) of each sample: (N, ...) each."""

@@ -5,10 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -18,25 +15,25 @@ from .engine.inputs import OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
-from .vision.batches import augment_fast, keep_small
-from .vision.cache import PixelCache
+from .vision.batches import MixedImages, augment_fast, keep_small
+from .vision.cache import find_caches
 from .vision.classifiers import preprocessing, resize
 from .vision.digits import read_digits
 from .vision.image_folder import (
     LabeledImages,
-    inspect_image_folder,
+    find_images,
+    inspect_all,
     open_images,
-    read_image_folder,
+    read_images,
+    typical_size,
 )
 from .vision.images import channel_statistics
 from .vision.mirroring import decide_mirroring
-from .vision.sizes import typical_size
 
 Batch = tuple[Tensor, Tensor]
 """Images (N, C, H, W), and classes: numbers (N,), or probabilities (N, num_classes) when mixed."""
 
-DIGIT_SIZE = 8
-MIN_CROP_AREA = 0.35  # share of the image
+DIGIT_SIZE, MIN_CROP_AREA = 8, 0.35  # pixels, share of the image
 
 
 @dataclass(frozen=True)
@@ -56,29 +53,15 @@ class DataInfo:
 
 
 class ImageDataset(SampleDataset):
-    """A sample is an image (C, H, W) uint8 and its class number.
+    """A sample is an image (C, H, W) uint8 and its class number."""
 
-    With ``mix``, it is an image with values from 0 to 1, and a probability for each class.
-    """
-
-    def __init__(
-        self, images: LabeledImages, transform: v2.Transform, mix: v2.Transform | None = None
-    ) -> None:
-        self.images, self.transform, self.mix = images, transform, mix
+    def __init__(self, images: LabeledImages, transform: v2.Transform) -> None:
+        self.images, self.transform = images, transform
 
     def __len__(self) -> int:
         return len(self.images.labels)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int | Tensor]:
-        if self.mix is None:
-            return self._load(index)
-        partner = int(torch.randint(len(self), ()))  # follows from the sample's own seed
-        (image, label), (other_image, other_label) = self._load(index), self._load(partner)
-        images = torch.stack([image, other_image]) / 255
-        mixed, labels = self.mix(images, torch.tensor([label, other_label]))
-        return mixed[0], labels[0]
-
-    def _load(self, index: int) -> tuple[Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.transform(self.images.pixels[index]), self.images.labels[index]
 
     def describe(self, index: int) -> str:
@@ -95,46 +78,46 @@ def make_data(hparams: Hyperparameters) -> Data:
         size = size or DIGIT_SIZE
         splits, classes = read_digits(hparams)
     else:
-        size = size or typical_size(hparams.data, report)
-        kind = augmentation_kind(hparams)
-        report.note(f"Training images are changed at random as --augment {kind} says.")
-        side = decoded_side(hparams, size)
-        splits, classes = read_image_folder(hparams.data, hparams, report, side=side)
+        files, classes = find_images(hparams.data, hparams, report)
+        size = size or typical_size(files["train"].paths, report)
+        report.note(f"Training images are changed as --augment {augmentation_kind(hparams)} says.")
+        splits = read_images(files, hparams.cache_gib, report, side=decoded_side(hparams, size))
     for name, images in splits.items():
         report.count_classes(name, images.labels, classes)
     fixed = {name: ImageDataset(images, resize(size, original)) for name, images in splits.items()}
-    if original and hparams.pretrained:
-        statistics = {"mean": original.mean, "std": original.std}
-    else:
-        statistics = channel_statistics(fixed["train"])
-    counts = np.bincount(splits["train"].labels, minlength=len(classes)).tolist()
-    channels, pixel_range = 1 if hparams.data is None else 3, splits["train"].pixel_range
-    info = DataInfo(classes, counts, channels, size, **statistics, pixel_range=pixel_range)
-    caches = [splits[name].pixels for name in ("train", "val")]
+    trained = original if hparams.pretrained else None
+    statistics = trained.statistics if trained else channel_statistics(fixed["train"])
+    counts = [report.classes["train"][name] for name in classes]
+    channels, scale = 1 if hparams.data is None else 3, splits["train"].pixel_range
+    info = DataInfo(classes, counts, channels, size, **statistics, pixel_range=scale)
     return Data(
         train=make_train_set(hparams, fixed["train"], info, report),
         val=keep_small(fixed["val"]),
         test=keep_small(fixed["test"]),
         info=info,
         in_memory=hparams.data is None,
-        caches=[cache for cache in caches if isinstance(cache, PixelCache)],
+        caches=find_caches(splits["train"].pixels, splits["val"].pixels),
         report=report,
-        inspect=partial(inspect_image_folder, splits, classes, report) if hparams.data else None,
+        inspect=partial(inspect_all, splits, classes, report) if hparams.data else None,
     )
 
 
 def make_train_set(
     hparams: Hyperparameters, fixed: ImageDataset, info: DataInfo, report: DataReport
 ) -> BatchDataset:
-    """The augmented training images. Shifts and crops have a faster implementation."""
-    kind = augmentation_kind(hparams)
-    size, mix = info.image_size, mixing(hparams, len(info.classes))
-    mirror = hparams.mirror == "yes"
+    """The augmented training images."""
+    kind, size, mirror = augmentation_kind(hparams), info.image_size, hparams.mirror == "yes"
     if hparams.mirror == "auto" and hparams.data is not None and kind != "none":
         mirror = decide_mirroring(fixed, hparams.pretrained, report)
-    if mix is None and kind != "strong":
-        return augment_fast(fixed, kind, size, margin(size), MIN_CROP_AREA, mirror)
-    return ImageDataset(fixed.images, augmentation(kind, size, mirror), mix)
+    train: BatchDataset
+    if kind == "strong":
+        flips = [v2.RandomHorizontalFlip()] if mirror else []
+        crop = v2.RandomResizedCrop(size, scale=(MIN_CROP_AREA, 1), antialias=True)
+        train = ImageDataset(fixed.images, v2.Compose([crop, *flips, v2.TrivialAugmentWide()]))
+    else:  # the same as with transforms for shift and crop, but faster
+        train = augment_fast(fixed, kind, size, max(1, size // 8), MIN_CROP_AREA, mirror)
+    mix = mixing(hparams, len(info.classes))
+    return MixedImages(train, mix) if mix else train
 
 
 def make_inputs(
@@ -158,25 +141,6 @@ def decoded_side(hparams: Hyperparameters, size: int) -> int:
     """Pixels of the shorter side with which files are decoded; crops need more of them."""
     is_cropped = augmentation_kind(hparams) in ("crop", "strong")
     return math.ceil(size * (MIN_CROP_AREA**-0.5 if is_cropped else 1.2))
-
-
-def augmentation(kind: str, size: int, mirror: bool) -> v2.Transform:
-    """The random transform of a training image to (C, size, size)."""
-    flips = [v2.RandomHorizontalFlip()] if mirror else []
-    shift = v2.RandomCrop(size, padding=margin(size), padding_mode="edge")
-    crop = v2.RandomResizedCrop(size, scale=(MIN_CROP_AREA, 1), antialias=True)
-    transforms: dict[str, list[Any]] = {
-        "none": [resize(size)],
-        "shift": [resize(size), shift, *flips],
-        "crop": [crop, *flips],
-        "strong": [crop, *flips, v2.TrivialAugmentWide()],
-    }
-    return v2.Compose(transforms[kind])
-
-
-def margin(size: int) -> int:
-    """Pixels by which an image is shifted at most."""
-    return max(1, size // 8)
 
 
 def mixing(hparams: Hyperparameters, num_classes: int) -> v2.Transform | None:

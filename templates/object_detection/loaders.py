@@ -19,14 +19,15 @@ from .engine.run import Run
 from .hyperparameters import Hyperparameters
 from .vision.box_folder import (
     BoxedImages,
+    boxed_scenes,
     inspect_boxed_images,
     open_images,
     read_box_folder,
 )
-from .vision.cache import PixelCache
+from .vision.cache import find_caches
 from .vision.detectors import check_detector
 from .vision.images import channel_statistics
-from .vision.scenes import CLASSES, SIZE, make_scenes
+from .vision.scenes import CLASSES
 
 Target = dict[str, Tensor]
 """boxes (k, 4): x1, y1, x2, y2 in pixels; labels (k,) int64. An image may have none."""
@@ -94,18 +95,10 @@ def make_data(hparams: Hyperparameters) -> Data:
         size = OWN_SIZE if hparams.data else SCENE_SIZE
     report = DataReport()
     if hparams.data is None:
-        splits, classes = digit_scenes(hparams)
+        splits, classes = boxed_scenes(hparams), CLASSES
     else:
         side = DECODED_SCALE * size if size else None
-        splits, classes = read_box_folder(
-            hparams.data,
-            hparams,
-            report,
-            size=size,
-            side=side,
-            cache_gib=hparams.cache_gib,
-            group_by=hparams.group_by,
-        )
+        splits, classes = read_box_folder(hparams.data, hparams, report, size=size, side=side)
     train, val, test = (splits[name] for name in ("train", "val", "test"))
     statistics = channel_statistics(DetectionDataset(train, resize(size))) if is_small else {}
     max_boxes = max(len(boxes) for images in splits.values() for boxes in images.boxes)
@@ -115,7 +108,7 @@ def make_data(hparams: Hyperparameters) -> Data:
         test=DetectionDataset(test, resize(size)),
         info=DataInfo(classes, size, max_boxes, **statistics, pixel_range=train.pixel_range),
         in_memory=hparams.data is None,
-        caches=[x.pixels for x in (train, val) if isinstance(x.pixels, PixelCache)],
+        caches=find_caches(train.pixels, val.pixels),
         report=report,
         inspect=partial(inspect_boxed_images, splits, report) if hparams.data else None,
     )
@@ -128,16 +121,6 @@ def make_inputs(
     size = info.image_size
     images = open_images(files, DECODED_SCALE * size if size else None, info.pixel_range)
     return [lambda failures: DetectionDataset(images, resize(size))]
-
-
-def digit_scenes(hparams: Hyperparameters) -> tuple[dict[str, BoxedImages], list[str]]:
-    """Scenes made of the handwritten digits in scikit-learn: the splits, and the classes."""
-    splits = {}
-    for name, scenes in make_scenes(hparams).items():
-        boxes = [(boxes / SIZE).numpy() for boxes in scenes.boxes]
-        labels = [labels.numpy() for labels in scenes.labels]
-        splits[name] = BoxedImages(scenes.images, boxes, labels, scenes.names)
-    return splits, CLASSES
 
 
 def resize(size: int | None) -> v2.Transform:

@@ -11,15 +11,11 @@ from torchvision.ops import Conv2dNormActivation, batched_nms
 from .criterion import heatmap_losses
 from .hyperparameters import Hyperparameters
 from .loaders import DataInfo, Target
-from .utils import clip_boxes
-from .vision.detectors import build_detector
+from .utils import cells_to_boxes, clip_boxes
+from .vision.detectors import Detection, Losses, build_detector
 
 STRIDE = 4  # pixels of the image per cell of the heatmaps
 NUM_STAGES = 4  # of the backbone; each halves the resolution, after the stem has halved it
-
-Losses = dict[str, Tensor]
-Detection = dict[str, Tensor]
-"""boxes (k, 4), scores (k,) and labels (k,) of an image."""
 
 
 class SmallDetector(nn.Module):
@@ -58,7 +54,7 @@ class SmallDetector(nn.Module):
             targets: boxes (k, 4) in pixels and labels (k,) of each image.
         """
         logits, distances = self.network(self.normalize(images))
-        logits, boxes = logits.float(), to_boxes(distances.float())
+        logits, boxes = logits.float(), cells_to_boxes(distances.float(), STRIDE)
         is_inside = self.cells_inside(images)
         losses: Losses = {}
         if targets is not None:
@@ -110,10 +106,7 @@ class SmallDetector(nn.Module):
 
 
 class HeatmapNetwork(nn.Module):
-    """A backbone with a feature pyramid (Lin et al. 2017, https://arxiv.org/abs/1612.03144).
-
-    It has 0.7 million parameters at width 32.
-    """
+    """A backbone with a feature pyramid (Lin et al. 2017, https://arxiv.org/abs/1612.03144)."""
 
     def __init__(self, *, num_classes: int, width: int) -> None:
         super().__init__()
@@ -143,22 +136,6 @@ class HeatmapNetwork(nn.Module):
             pyramid = interpolate(pyramid, scale_factor=2) + levels.pop()
         features = self.last(pyramid)
         return self.centers(features), self.distances(features)
-
-
-def to_boxes(distances: Tensor) -> Tensor:
-    """Boxes (N, h, w, 4) in pixels.
-
-    Args:
-        distances: (N, 4, h, w), from the center of each cell to the left, top, right and bottom
-            side, as logarithms of numbers of cells.
-    """
-    rows, columns = (
-        STRIDE * (torch.arange(length, device=distances.device) + 0.5)
-        for length in distances.shape[2:]
-    )
-    y, x = torch.meshgrid(rows, columns, indexing="ij")
-    left, top, right, bottom = (STRIDE * distances.clamp(max=8).exp()).unbind(1)
-    return torch.stack([x - left, y - top, x + right, y + bottom], dim=3)
 
 
 def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = True) -> nn.Module:

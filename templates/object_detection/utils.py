@@ -5,12 +5,14 @@ boxes are that do not overlap: generalized (https://arxiv.org/abs/1902.09630), d
 (https://arxiv.org/abs/1911.08287). All compare each of (N, 4) with each of (M, 4): (N, M).
 """
 
+import torch
 from torch import Tensor
 from torchvision import ops
 from torchvision.ops import box_iou, complete_box_iou, distance_box_iou, generalized_box_iou
 
 __all__ = [
     "box_iou",
+    "cells_to_boxes",
     "clip_boxes",
     "complete_box_iou",
     "convert_boxes",
@@ -38,3 +40,20 @@ def pad_rows(tensors: list[Tensor], length: int, value: int = 0) -> Tensor:
     for row, tensor in zip(padded, tensors, strict=True):
         row[: len(tensor)] = tensor
     return padded
+
+
+def cells_to_boxes(distances: Tensor, stride: int) -> Tensor:
+    """Boxes (N, h, w, 4) in pixels.
+
+    Args:
+        distances: (N, 4, h, w), from the center of each cell to the left, top, right and bottom
+            side, as logarithms of numbers of cells.
+        stride: size of a cell in pixels.
+    """
+    rows, columns = (
+        stride * (torch.arange(length, device=distances.device) + 0.5)
+        for length in distances.shape[2:]
+    )
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    left, top, right, bottom = (stride * distances.clamp(max=8).exp()).unbind(1)
+    return torch.stack([x - left, y - top, x + right, y + bottom], dim=3)

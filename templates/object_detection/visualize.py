@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import Tensor
 from torchvision.utils import draw_bounding_boxes
 
@@ -18,18 +17,12 @@ from .engine.data import Data
 from .engine.files import shorten
 from .engine.inputs import PredictOptions
 from .loaders import DataInfo, Sample
+from .report.boxes import draw_box
 from .report.class_bars import draw_class_bars
 from .report.panels import draw_samples, grid, show
 from .report.precision_recall import draw_precision_recall
 from .vision.images import image_size, read_image
-from .vision.matching import (
-    Matches,
-    PrecisionCurve,
-    Predictions,
-    match,
-    pairwise_iou,
-    precision_curve,
-)
+from .vision.matching import Matches, Predictions, describe_wrong, lowest, match, precision_curve
 
 MAX_IMAGES, MAX_MISTAKES = 12, 8
 MAX_TEXTS = 12  # in an image
@@ -50,7 +43,10 @@ def draw(predictions: Predictions, data: Data) -> Iterator[tuple[str, Figure, st
         present = [c for c, curve in enumerate(curves) if curve.num_objects]
         precisions = [curves[c].precisions for c in present]
         yield "precision_recall", *draw_precision_recall(precisions, [names[c] for c in present])
-        yield "classes", *draw_classes(curves, names)
+        scores = np.array([curve.average_precision for curve in curves])
+        counts = [curve.num_objects for curve in curves]
+        label = "average precision at IoU 0.5"
+        yield "classes", *draw_class_bars(scores, counts, names, label, "its objects")
         yield "mistakes", *draw_mistakes(matches, data, names)
     figure = draw_samples(data, 6, 1.7, partial(draw_sample, names=names))
     yield "augmented_samples", figure, "Training images as the model sees them."
@@ -119,33 +115,13 @@ def draw_boxes(axes: Axes, matches: Matches, n: int, names: list[str]) -> None:
         draw_box(axes, image["boxes"][k], color, text if is_high.sum() <= MAX_TEXTS else "")
 
 
-def draw_box(axes: Axes, box: Sequence[float], color: str, text: str = "", line: str = "-") -> None:
-    """Draw a box onto an image, with a text above it."""
-    x1, y1, x2, y2 = (float(side) - 0.5 for side in box)  # pixel 0 begins at -0.5
-    axes.add_patch(
-        Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linestyle=line)
-    )
-    if text:
-        background = {"facecolor": color, "pad": 0.5, "linewidth": 0}
-        axes.text(x1, y1, text, fontsize=6, va="bottom", bbox=background, clip_on=True)
-
-
-def draw_classes(curves: list[PrecisionCurve], names: list[str]) -> tuple[Figure, str]:
-    """The average precision of each class, lowest first, and the caption."""
-    scores = np.array([curve.average_precision for curve in curves])
-    counts = [curve.num_objects for curve in curves]
-    figure, left_out = draw_class_bars(scores, counts, names, "average precision at IoU 0.5")
-    caption = "Each class of the validation set, lowest first; n is the number of its objects."
-    return figure, caption + left_out
-
-
 def draw_mistakes(matches: Matches, data: Data, names: list[str]) -> tuple[Figure, str]:
     """Crops of missed objects and of the wrong detections with the highest scores; the caption."""
     found, threshold = matches.predictions, matches.threshold
     is_missed = (found["true_labels"] >= 0) & (matches.found_scores < threshold)
     is_wrong = (found["labels"] >= 0) & (found["scores"] >= threshold) & ~matches.is_correct
-    missed = lowest(matches.found_scores, is_missed)
-    wrong = lowest(-found["scores"], is_wrong)
+    missed = lowest(matches.found_scores, is_missed, MAX_MISTAKES)
+    wrong = lowest(-found["scores"], is_wrong, MAX_MISTAKES)
     caption = "Missed objects, and the wrong detections with the highest scores."
     if not len(missed) + len(wrong):
         figure = Figure(figsize=(6, 1))
@@ -160,22 +136,6 @@ def draw_mistakes(matches: Matches, data: Data, names: list[str]) -> tuple[Figur
         draw_crop(axes, data, int(found["index"][n]), found["boxes"][n, k], WRONG)
         axes.set_title(describe_wrong(found, n, k, names), fontsize=8, loc="left")
     return figure, f"{caption} Some annotations may be wrong."
-
-
-def lowest(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(M, 2): where the lowest of the ``values`` (N, K) are, among those that ``mask`` selects."""
-    positions = np.argwhere(mask)
-    return positions[np.argsort(values[mask], kind="stable")][:MAX_MISTAKES]
-
-
-def describe_wrong(predictions: Predictions, n: int, k: int, names: list[str]) -> str:
-    """What detection k of image n says, and what is there."""
-    iou = pairwise_iou(predictions, n)[k]
-    best = int(iou.argmax())
-    true = f"{names[predictions['true_labels'][n, best]]}, IoU {iou[best]:.2f}"
-    name = shorten(names[predictions["labels"][n, k]], 17)
-    text = f"predicted: {name} ({predictions['scores'][n, k]:.2f})"
-    return f"{text}\ntrue: {true if iou[best] > 0.1 else 'nothing'}"
 
 
 def draw_crop(axes: Axes, data: Data, i: int, box: Sequence[float], color: str) -> None:

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -18,16 +17,17 @@ from .engine.inputs import OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
-from .vision.cache import PixelCache
+from .vision.cache import find_caches
 from .vision.images import channel_statistics
 from .vision.legend import IGNORED
 from .vision.mask_folder import (
     MaskedImages,
     inspect_mask_folder,
+    masked_scenes,
     open_images,
     read_mask_folder,
 )
-from .vision.scenes import CLASSES, make_scenes
+from .vision.scenes import CLASSES
 from .vision.segmenters import preprocessing
 
 Batch = tuple[Tensor, Tensor]
@@ -79,23 +79,21 @@ def make_data(hparams: Hyperparameters) -> Data:
     report = DataReport()
     if hparams.data is None:
         size = size or SCENE_SIZE
-        splits, classes = digit_scenes(hparams)
+        splits, classes = masked_scenes(hparams), ["ground", *CLASSES]
     else:
         size = size or OWN_SIZE
         side = DECODED_SCALE * size
         splits, classes = read_mask_folder(hparams.data, hparams, report, side=side)
-    if original and hparams.pretrained:
-        statistics = {"mean": original.mean, "std": original.std}
-    else:
-        statistics = channel_statistics(SegmentationDataset(splits["train"], resize(size)))
-    caches = [splits[name].pixels for name in ("train", "val")]
+    fixed = {name: SegmentationDataset(images, resize(size)) for name, images in splits.items()}
+    trained = original if hparams.pretrained else None
+    statistics = trained.statistics if trained else channel_statistics(fixed["train"])
     return Data(
         train=SegmentationDataset(splits["train"], augmentation(hparams, size)),
-        val=SegmentationDataset(splits["val"], resize(size)),
-        test=SegmentationDataset(splits["test"], resize(size)),
+        val=fixed["val"],
+        test=fixed["test"],
         info=DataInfo(classes, size, **statistics, pixel_range=splits["train"].pixel_range),
         in_memory=hparams.data is None,
-        caches=[cache for cache in caches if isinstance(cache, PixelCache)],
+        caches=find_caches(splits["train"].pixels, splits["val"].pixels),
         report=report,
         inspect=partial(inspect_mask_folder, splits, report) if hparams.data else None,
     )
@@ -107,15 +105,6 @@ def make_inputs(
     """The user's own images as a data set with empty masks, for predict."""
     images = open_images(files, DECODED_SCALE * info.image_size, info.pixel_range)
     return [lambda failures: SegmentationDataset(images, resize(info.image_size))]
-
-
-def digit_scenes(hparams: Hyperparameters) -> tuple[dict[str, MaskedImages], list[str]]:
-    """Scenes made of the handwritten digits in scikit-learn: the splits, and the classes."""
-    splits = {
-        name: MaskedImages(torch.cat([scenes.images, scenes.masks.unsqueeze(1)], 1), scenes.names)
-        for name, scenes in make_scenes(hparams).items()
-    }
-    return splits, ["ground", *CLASSES]
 
 
 def resize(size: int) -> v2.Transform:

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch.nn.functional import interpolate
@@ -23,11 +21,11 @@ from .report.confusion import count_pairs, draw_confusion, ratio
 from .report.panels import draw_samples, grid, show
 from .vision.images import image_size, read_image
 from .vision.legend import IGNORED
+from .vision.overlays import class_colors, overlay
 from .vision.run_lengths import from_runs, to_runs
 
 MAX_IMAGES = 8
 MAX_LEGEND = 24  # classes
-OPACITY = 0.6  # of a mask over its image
 
 
 def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[str, Figure, str]]:
@@ -43,8 +41,14 @@ def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[st
         chosen = np.unique(np.linspace(0, len(iou) - 1, MAX_IMAGES).astype(int))
         caption = "Validation images, true masks, and predicted masks with the image's mean IoU."
         yield "overlays", draw_images(chosen, iou, predictions, data, names), caption
-        yield "classes", *draw_classes(predictions, names)
-        yield "confusion_matrix", *draw_confused_pixels(predictions, names)
+        union, target = predictions["union"], predictions["target"]
+        scores = ratio(predictions["intersection"].sum(axis=0), union.sum(axis=0))
+        noun = "images with the class in the true or the predicted mask"
+        yield "classes", *draw_class_bars(scores, (union > 0).sum(axis=0), names, "IoU", noun)
+        has_class = target != IGNORED
+        predicted = predictions["predicted"][has_class]
+        counts = count_pairs(target[has_class], predicted, len(names))
+        yield "confusion_matrix", *draw_confusion(counts, names, "pixels")
         worst = np.argsort(iou, kind="stable")[:MAX_IMAGES]
         caption = "The validation images with the lowest mean IoU. Some true masks may be wrong."
         yield "worst_images", draw_images(worst, iou, predictions, data, names), caption
@@ -128,48 +132,6 @@ def add_legend(figure: Figure, classes: list[int], names: list[str]) -> None:
     patches = [Patch(color=colors[c], label=names[c]) for c in classes[:MAX_LEGEND]]
     columns = min(12, 130 // (8 + max(map(len, names))))
     figure.legend(handles=patches, loc="outside upper center", ncols=columns, fontsize=7)
-
-
-def class_colors(num: int) -> np.ndarray:
-    """(num, 3) in [0, 1]: a color for each class. Up to 20 are easy to tell apart."""
-    if num <= 20:
-        dark_then_light = [*range(0, 20, 2), *range(1, 20, 2)]
-        return np.array(colormaps["tab20"](dark_then_light[:num]))[:, :3]
-    steps = np.arange(num) * 0.618  # golden ratio: each hue is far from those just before
-    return hsv_to_rgb(np.stack([steps % 1, 1 - 0.5 * (steps % 0.7), np.full(num, 0.9)], axis=1))
-
-
-def overlay(image: torch.Tensor, mask: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """The image (3, H, W) with a mask (h, w) in color over it; ignored pixels stay as they are."""
-    size = image.shape[1:]
-    mask = interpolate(mask[None, None], size=size, mode="nearest-exact")[0, 0].long()
-    has_class = mask != IGNORED
-    palette = torch.from_numpy(class_colors(num_classes)).float()
-    colors = palette[torch.where(has_class, mask, 0)].permute(2, 0, 1)
-    return torch.lerp(image / 255, colors, OPACITY * has_class)
-
-
-def draw_classes(predictions: Mapping[str, np.ndarray], names: list[str]) -> tuple[Figure, str]:
-    """The IoU of each class over all images, lowest first, and the caption."""
-    intersection, union = predictions["intersection"], predictions["union"]
-    num_images = (union > 0).sum(axis=0)
-    iou = ratio(intersection.sum(axis=0), union.sum(axis=0))
-    figure, left_out = draw_class_bars(iou, num_images, names, "IoU")
-    caption = (
-        "Each class of the validation set, lowest first; n is the number of images with the class "
-        "in the true or the predicted mask."
-    )
-    return figure, caption + left_out
-
-
-def draw_confused_pixels(
-    predictions: Mapping[str, np.ndarray], names: list[str]
-) -> tuple[Figure, str]:
-    """The confusion matrix of the pixels, and the caption."""
-    target, predicted = predictions["target"], predictions["predicted"]
-    has_class = target != IGNORED
-    counts = count_pairs(target[has_class], predicted[has_class], len(names))
-    return draw_confusion(counts, names, "pixels")
 
 
 def draw_sample(axes: Axes, sample: tuple[torch.Tensor, torch.Tensor], names: list[str]) -> None:

@@ -16,20 +16,13 @@ from .engine.inputs import OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
-from .tabular.columns import (
-    Statistics,
-    bin_edges,
-    select_columns,
-    statistics,
-    to_codes,
-    to_numbers,
-)
+from .tabular.columns import Statistics, bin_edges, select_columns, statistics, to_codes, to_numbers
 from .tabular.embedded import breast_cancer, diabetes
 from .tabular.inspection import describe_tables, note_contradictions
-from .tabular.splits import class_numbers, count_classes, split_table
+from .tabular.splits import count_classes, split_table, target_numbers
 from .tabular.table_files import Table
 from .tabular.table_splits import read_splits
-from .tabular.tables import ReadOptions, read_inputs, read_other_table, read_training_table
+from .tabular.tables import TEXT, ReadOptions, read_inputs, read_other_table, read_training_table
 from .utils import parse_names
 
 Batch = tuple[tuple[Tensor, Tensor], Tensor]
@@ -74,7 +67,8 @@ class TableDataset(Dataset[Batch]):
         codes = np.array(to_codes(table, info.categorical)).reshape(shape)
         self.numeric = torch.tensor(numbers.T, dtype=torch.float32)
         self.categories = torch.tensor(codes.T, dtype=torch.int64)
-        self.target = make_target(table, info)
+        target = target_numbers(table, info.target, info.classes) - info.target_offset
+        self.target = torch.tensor(target, dtype=torch.int64 if info.classes else torch.float32)
         self.table = table
 
     def __len__(self) -> int:
@@ -95,19 +89,6 @@ class TableDataset(Dataset[Batch]):
         return self.table.place(index)
 
 
-def make_target(table: Table, info: DataInfo) -> Tensor:
-    """The column to predict: numbers (N,) float32, or numbers of classes (N,) int64.
-
-    All zero for a table without it, as predict has them.
-    """
-    if info.target not in table.frame:
-        return torch.zeros(len(table.frame), dtype=torch.int64 if info.classes else torch.float32)
-    if info.classes:
-        return torch.tensor(class_numbers(table, info.target, info.classes), dtype=torch.int64)
-    numbers = table.numbers(info.target) - info.target_offset
-    return torch.tensor(numbers, dtype=torch.float32)
-
-
 def load_files(hparams: Hyperparameters, report: DataReport) -> dict[str, Table]:
     """The table of each split that the data has, at least "train", with the cells as written."""
     classify = hparams.objective == "classification"
@@ -119,11 +100,10 @@ def load_files(hparams: Hyperparameters, report: DataReport) -> dict[str, Table]
     return read_splits(hparams.data, names, hparams.target, report)
 
 
-def make_options(train: Table, hparams: Hyperparameters) -> ReadOptions:
+def make_options(hparams: Hyperparameters, target: str) -> ReadOptions:
     """Which columns are there for what."""
-    last = train.frame.columns[-1] if hparams.data is None else None
-    options = ReadOptions(
-        target=hparams.target or last or "",
+    return ReadOptions(
+        target=target,
         classify=hparams.objective == "classification",
         categorical=parse_names(hparams.categorical_columns),
         dropped=parse_names(hparams.drop_columns),
@@ -131,23 +111,16 @@ def make_options(train: Table, hparams: Hyperparameters) -> ReadOptions:
         decimal=hparams.decimal,
         date_order=hparams.date_order,
     )
-    options.check(train)
-    return options
 
 
 def make_info(
-    train: Table,
-    formats: Mapping[str, str],
-    options: ReadOptions,
-    num_bins: int,
-    report: DataReport,
+    train: Table, formats: Mapping[str, str], target: str, num_bins: int, report: DataReport
 ) -> DataInfo:
     """Learn from the training rows how to read the columns."""
-    target = options.target
     columns = select_columns(train, target, formats, report)
     edges = {name: bin_edges(train.numbers(name), num_bins) for name in columns[0]}
     info = DataInfo(len(train.frame), target, *columns, edges=edges)
-    if options.classify:
+    if formats[target] == TEXT:
         counts = count_classes(train, target)
         return replace(info, classes=list(counts), class_counts=list(counts.values()))
     known = statistics(train.numbers(target))
@@ -159,10 +132,11 @@ def make_data(hparams: Hyperparameters) -> Data:
     """The data sets that the hyperparameters name."""
     report = DataReport()
     files = load_files(hparams, report)
-    options = make_options(files["train"], hparams)
+    last = files["train"].frame.columns[-1] if hparams.data is None else ""
+    options = make_options(hparams, hparams.target or last)
     table, formats = read_training_table(files["train"], options, report)
     tables = split_table(table, files, options, hparams, report)
-    info = make_info(tables["train"], formats, options, hparams.num_bins, report)
+    info = make_info(tables["train"], formats, options.target, hparams.num_bins, report)
     for split in files.keys() - {"train"}:
         tables[split] = read_other_table(files[split], info.formats, options, report)
     train, val, test = (TableDataset(tables[name], info) for name in ("train", "val", "test"))
@@ -175,13 +149,7 @@ def make_inputs(
     files: Sequence[Path], hparams: Hyperparameters, info: DataInfo
 ) -> list[OpenInputs]:
     """The user's own tables as data sets without targets, for predict."""
-    options = ReadOptions(
-        target=info.target,
-        classify=bool(info.classes),
-        categorical=parse_names(hparams.categorical_columns),
-        decimal=hparams.decimal,
-        date_order=hparams.date_order,
-    )
+    options = make_options(hparams, info.target)
 
     def open_table(file: Path, failures: list[str]) -> TableDataset:
         return TableDataset(read_inputs(file, info.formats, options), info)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from .engine.data import Data
 from .engine.files import shorten
@@ -16,9 +15,10 @@ from .loaders import DataInfo
 from .report.best_classes import best_classes
 from .report.confusion import count_pairs, draw_classes, draw_confusion
 from .report.mistakes import confident_mistakes, draw_no_mistakes
+from .report.probabilities import draw_calibration, draw_roc
 from .report.tables import draw_table
 
-MAX_ROWS, MAX_CURVES, NUM_BINS = 15, 10, 10
+MAX_ROWS = 15
 Figures = Iterator[tuple[str, Figure, str]]
 
 
@@ -63,8 +63,6 @@ def draw_regression(predictions: Mapping[str, np.ndarray], data: Data) -> Figure
 
 def draw_classification(predictions: Mapping[str, np.ndarray], data: Data) -> Figures:
     """The figures of classes."""
-    from torchmetrics.functional.classification import multiclass_calibration_error  # slow
-
     names = [shorten(name, 24) for name in data.info.classes]
     target, logits = torch.from_numpy(predictions["target"]), predictions["logits"]
     probabilities = torch.from_numpy(logits).softmax(dim=1)
@@ -72,10 +70,7 @@ def draw_classification(predictions: Mapping[str, np.ndarray], data: Data) -> Fi
     yield "confusion_matrix", *draw_confusion(counts, names, "rows")
     yield "classes", *draw_classes(counts, names, "rows")
     yield "roc_curves", *draw_roc(probabilities, target, names)
-    error = multiclass_calibration_error(probabilities, target, len(names), NUM_BINS).item()
-    caption = "How often the model is right (top) when it gives its answer a certain probability, "
-    caption += f"and how many rows these are (bottom). The mean difference is {error:.1%}."
-    yield "calibration", draw_calibration(probabilities.numpy(), target.numpy()), caption
+    yield "calibration", *draw_calibration(probabilities, target)
     figure = draw_mistakes(predictions["index"], target.numpy(), probabilities.numpy(), data, names)
     yield "worst_rows", figure, "The most confident mistakes. Some may be wrong data."
 
@@ -120,47 +115,6 @@ def draw_worst(index: np.ndarray, prediction: np.ndarray, target: np.ndarray, da
     rows = [[data.val.describe(int(index[n])), *(f"{v:{form}}" for v in values[n])] for n in worst]
     titles = ["row", f"true {shorten(data.info.target, 12)}", "predicted", "true - predicted"]
     return draw_table(titles, rows, [0.49, 0.17, 0.17, 0.17])
-
-
-def draw_roc(probabilities: Tensor, target: Tensor, names: list[str]) -> tuple[Figure, str]:
-    """ROC curves of each class against the others (the lowest ones if there are many)."""
-    from torchmetrics.functional.classification import binary_auroc, binary_roc
-
-    pairs = [(probabilities[:, c], (target == c).long()) for c in range(len(names))]
-    present = [c for c, (_, is_class) in enumerate(pairs) if 0 < is_class.sum() < len(target)]
-    areas = {c: binary_auroc(*pairs[c]).item() for c in present}
-    # The curves of two classes are mirror images.
-    shown = sorted(present, key=areas.__getitem__)[: MAX_CURVES if len(names) > 2 else 1]
-    figure = Figure(figsize=(7.5, 4.8))
-    axes = figure.add_subplot()
-    axes.axline((0, 0), slope=1, color="0.4", linestyle="--", linewidth=1)
-    for c in shown:
-        fpr, tpr, _ = binary_roc(*pairs[c])
-        axes.plot(fpr, tpr, label=f"{names[c]} ({areas[c]:.3f})", clip_on=False)
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axes.set(xlabel="false positive rate", ylabel="true positive rate")
-    if shown:
-        figure.legend(loc="outside right upper", title="class (area)")
-    caption = "ROC curves of each class against the others; the dashed line is chance."
-    if len(names) > 2 and len(shown) < len(present):
-        caption += f" Only the {len(shown)} of {len(present)} classes are shown, the lowest."
-    return figure, caption
-
-
-def draw_calibration(probabilities: np.ndarray, target: np.ndarray) -> Figure:
-    """Accuracy against the probability of the answer, in bins of equal width."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == target
-    edges = np.linspace(0, 1, NUM_BINS + 1)
-    group = np.digitize(confidence, edges[1:-1])
-    bins = [(confidence[group == b], right[group == b]) for b in np.unique(group)]
-    figure = Figure(figsize=(5.5, 6))
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    top.axline((0, 0), slope=1, color="0.4", linestyle="--", linewidth=1)
-    top.plot([c.mean() for c, _ in bins], [r.mean() for _, r in bins], "o-", clip_on=False)
-    top.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    bottom.hist(confidence, bins=edges.tolist(), edgecolor="white")
-    bottom.set(xlabel="probability of the predicted class", ylabel="rows")
-    return figure
 
 
 def draw_mistakes(

@@ -33,14 +33,9 @@ class Criterion:
         """The mean over the samples, whatever their weights are."""
         if self.class_weights is not None:
             self.class_weights = self.class_weights.to(logits.device)
-        losses = F.cross_entropy(
-            logits,
-            target,
-            self.class_weights,
-            label_smoothing=self.label_smoothing,
-            reduction="none",
-        )
-        return losses.mean()
+        weights, smoothing = self.class_weights, self.label_smoothing
+        loss = F.cross_entropy(logits, target, weights, label_smoothing=smoothing, reduction="none")
+        return loss.mean()
 
     def evaluate(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Outputs for the metrics and figures, one row per sample; "length" counts tokens."""
@@ -57,14 +52,10 @@ class Criterion:
 
         from .text.class_metrics import BalancedAccuracy
 
-        n = self.num_classes
-        return MetricCollection(
-            {
-                "accuracy": MulticlassAccuracy(n, average="micro", validate_args=False),
-                "balanced_accuracy": BalancedAccuracy(n),
-                "f1": MulticlassF1Score(n, average="macro", validate_args=False),
-            }
-        )
+        accuracy = MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)
+        f1 = MulticlassF1Score(self.num_classes, average="macro", validate_args=False)
+        balanced = BalancedAccuracy(self.num_classes)
+        return MetricCollection({"accuracy": accuracy, "balanced_accuracy": balanced, "f1": f1})
 
     def update(self, metrics: "MetricCollection", outputs: dict[str, Tensor]) -> None:
         """Add the outputs of ``evaluate``."""

@@ -1,6 +1,6 @@
 """Step 2, load data: texts as numbers of their tokens, the data set, and the loaders."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,17 +20,9 @@ from .text.inspection import note_duplicates
 from .text.names import read_names
 from .text.reading import group_inputs, read_inputs, read_texts
 from .text.texts import Texts, split_texts
-from .text.vocabulary import (
-    PADDING,
-    UNKNOWN,
-    build_vocabulary,
-    choose_tokens,
-    to_numbers,
-    tokenize,
-)
+from .text.vocabulary import PADDING, UNKNOWN, build_vocabulary, choose_tokens, encode, tokenize
 
 NOTEWORTHY = 0.01  # share of unknown tokens
-
 Batch = tuple[Tensor, np.ndarray, Tensor]
 """Tokens (N, L), each text with PADDING after its end; lengths (N,); numbers of classes (N,)."""
 
@@ -61,7 +53,7 @@ class TextDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(self, source: Texts, tokens: list[list[str]], vocabulary: list[str]) -> None:
         self.source = source
-        self.tokens = torch.tensor(to_numbers(tokens, vocabulary), dtype=torch.int32)
+        self.tokens = torch.tensor(encode(tokens, vocabulary), dtype=torch.int32)
         self.starts = torch.tensor([0, *map(len, tokens)]).cumsum(0)
         self.labels = torch.tensor(source.labels)
 
@@ -110,40 +102,35 @@ def make_data(hparams: Hyperparameters) -> Data:
     sources, classes = load_texts(hparams, report)
     if hparams.tokens == "auto":
         hparams = replace(hparams, tokens=choose_tokens(sources["train"].texts, report))
-    whole = {
-        split: [
-            tokenize(text, hparams.tokens, lowercase=hparams.lowercase) for text in source.texts
-        ]
-        for split, source in sources.items()
-    }
+    to_tokens = partial(tokenize, tokens=hparams.tokens, lowercase=hparams.lowercase)
+    whole = {split: [*map(to_tokens, source.texts)] for split, source in sources.items()}
     cut = {split: [text[: hparams.max_length] for text in texts] for split, texts in whole.items()}
     vocabulary = build_vocabulary(cut["train"], hparams.min_count)
     train, val, test = (
         TextDataset(sources[split], cut[split], vocabulary) for split in ("train", "val", "test")
     )
-    info = DataInfo(
-        classes,
-        train.labels.bincount(minlength=len(classes)).tolist(),
-        hparams.tokens,
-        vocabulary,
-        num_cut=sum(len(text) > hparams.max_length for texts in whole.values() for text in texts),
-        unknown_share=(val.tokens == UNKNOWN).float().mean().item(),
-    )
-    for note in describe_losses(info, len(train) + len(val) + len(test), hparams):
-        report.note(note)
+    counts = train.labels.bincount(minlength=len(classes)).tolist()
+    lengths = {split: np.array([*map(len, texts)]) for split, texts in whole.items()}
+    is_cut = np.concatenate([*lengths.values()]) > hparams.max_length
+    unknown_share = (val.tokens == UNKNOWN).float().mean().item()
+    num_cut = int(is_cut.sum())
+    info = DataInfo(classes, counts, hparams.tokens, vocabulary, num_cut, unknown_share)
+    if info.num_cut:
+        report.note(
+            f"Cut: {num_cut:,} of {len(is_cut):,} texts have more than {hparams.max_length} "
+            "tokens. --max-length sets where they end."
+        )
+    if info.unknown_share > NOTEWORTHY:
+        report.note(
+            f"Unknown: {info.unknown_share:.1%} of the {hparams.tokens} of the validation texts "
+            f"are fewer than {hparams.min_count} times in the training texts (--min-count)."
+        )
     for split, dataset in (("train", train), ("val", val), ("test", test)):
         report.count_classes(split, dataset.labels.tolist(), classes)
-        lengths = np.array([len(text) for text in whole[split]])
-        report.values.setdefault(f"{hparams.tokens} of a text", {})[split] = lengths
+    report.values[f"{hparams.tokens} of a text"] = lengths
+    inspect, sizes = partial(note_duplicates, sources, report), train.starts.diff().tolist()
     return Data(
-        train,
-        val,
-        test,
-        info,
-        in_memory=True,
-        train_lengths=train.starts.diff().tolist(),
-        report=report,
-        inspect=partial(note_duplicates, sources, report),
+        train, val, test, info, in_memory=True, train_lengths=sizes, report=report, inspect=inspect
     )
 
 
@@ -154,28 +141,12 @@ def make_inputs(
 
     def open_texts(paths: Sequence[Path], failures: list[str]) -> TextDataset:
         source = read_inputs(paths, hparams.text_column, failures)
-        tokens = [
-            tokenize(text, info.tokens, lowercase=hparams.lowercase)[: hparams.max_length]
-            for text in source.texts
-        ]
+        to_tokens = partial(tokenize, tokens=info.tokens, lowercase=hparams.lowercase)
+        tokens = [to_tokens(text)[: hparams.max_length] for text in source.texts]
         # Nothing is one unknown token, as the networks need one.
         return TextDataset(source, [text or [""] for text in tokens], info.vocabulary)
 
     return [partial(open_texts, paths) for paths in group_inputs(files)]
-
-
-def describe_losses(info: DataInfo, num_texts: int, hparams: Hyperparameters) -> Iterator[str]:
-    """What the user should know of texts that the model does not see as they are."""
-    if info.num_cut:
-        yield (
-            f"Cut: {info.num_cut:,} of {num_texts:,} texts have more than {hparams.max_length} "
-            "tokens. --max-length sets where they end."
-        )
-    if info.unknown_share > NOTEWORTHY:
-        yield (
-            f"Unknown: {info.unknown_share:.1%} of the {hparams.tokens} of the validation texts "
-            f"are fewer than {hparams.min_count} times in the training texts (--min-count)."
-        )
 
 
 def make_train_loader(data: Data, hparams: Hyperparameters, run: Run) -> TrainLoader:

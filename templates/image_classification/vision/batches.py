@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.data import Dataset
+from torchvision.transforms import v2
 
-from ..engine.data import BatchDataset, BatchIndex
+from ..engine.data import BatchDataset, BatchIndex, SampleDataset
 from ..engine.seeding import uniform
 from .image_folder import LabeledImages
 
@@ -126,6 +127,27 @@ class CroppedImages(BatchedImages):
             mirrored = is_mirrored(batch.seeds)
             crops[mirrored] = crops[mirrored].flip(3)
         return crops
+
+
+class MixedImages(SampleDataset):
+    """Samples, each mixed with another one: an image in [0, 1], and probabilities of classes."""
+
+    def __init__(self, samples: BatchDataset, mix: v2.Transform) -> None:
+        self.samples, self.mix = samples, mix
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        partner = int(torch.randint(len(self), ()))  # follows from the sample's own seed
+        (image, label), (other_image, other_label) = self.samples[index], self.samples[partner]
+        images = torch.stack([image, other_image]) / 255
+        mixed, labels = self.mix(images, torch.tensor([label, other_label]))
+        return mixed[0], labels[0]
+
+    def describe(self, index: int) -> str:
+        """Where the first image comes from."""
+        return self.samples.describe(index)
 
 
 def keep_small(samples: FixedImages) -> BatchDataset:

@@ -19,14 +19,15 @@ class Preprocessing:
 
     resize_size: int
     crop_size: int
-    mean: list[float]
-    std: list[float]
+    statistics: dict[str, list[float]]
+    """Mean and std of each channel."""
 
 
 def preprocessing(name: str) -> Preprocessing:
     """The preprocessing of torchvision's model ``name``; a UserError if there is none."""
     own = newest_weights(name, models, OWN_MODELS).transforms()
-    return Preprocessing(own.resize_size[0], own.crop_size[0], own.mean, own.std)
+    statistics = {"mean": own.mean, "std": own.std}
+    return Preprocessing(own.resize_size[0], own.crop_size[0], statistics)
 
 
 def resize(size: int, original: Preprocessing | None = None) -> v2.Transform:

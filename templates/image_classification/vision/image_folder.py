@@ -1,19 +1,24 @@
 """Images in folders that are named after their classes."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from ..engine.data_report import DataReport
-from ..engine.errors import join_errors
-from ..engine.folders import read_class_folders
+from ..engine.errors import UserError, join_errors
 from .cache import CacheRoom, FolderSettings, PixelCache
+from .folders import LabeledFiles, read_class_folders
 from .headers import find_pixel_range
-from .images import SUFFIXES, Range, read_image
+from .images import SUFFIXES, Range, image_size, read_image
 from .inspection import inspect_images
+
+SIZES = (8, 16, 28, 32, 48, 64, 96, 128)  # few, so that other data of a kind gets the same
+NUM_FILES = 200  # whose headers are read
 
 
 @dataclass(frozen=True)
@@ -26,31 +31,45 @@ class LabeledImages:
     pixel_range: list[float] | None = None  # that became 0 to 255, if there are more than 8 bits
 
 
-def read_image_folder(
-    root: Path, settings: FolderSettings, report: DataReport, *, side: int
-) -> tuple[dict[str, LabeledImages], list[str]]:
-    """The splits and the class names of a folder with one folder of images per class.
+def find_images(
+    root: Path, settings: FolderSettings, report: DataReport
+) -> tuple[dict[str, LabeledFiles], list[str]]:
+    """The splits and the class names of a folder with one folder of images per class."""
+    return read_class_folders(root, settings, SUFFIXES, "images", report, settings.group_by)
 
-    Args:
-        root: the folder.
-        settings: how to split it where it has no folders for that, and the space for the cache.
-        report: gets what was left aside, and how pixels were changed.
-        side: larger images are scaled down so that their shorter side has so many pixels.
 
-    Raises:
-        UserError: there is no such folder, something in it is wrong, or it has too few images.
-    """
-    files, classes = read_class_folders(
-        root, settings, SUFFIXES, "images", report, settings.group_by
+def typical_size(paths: Sequence[Path], report: DataReport) -> int:
+    """The one of ``SIZES`` that is nearest to the median shorter side of the images."""
+    sides = []
+    for path in paths[:: max(1, len(paths) // NUM_FILES)]:
+        with suppress(UserError):  # it will be said when all images are read
+            sides.append(min(image_size(path)))
+    if not sides:
+        return SIZES[-1]
+    ratios = np.log(np.array(SIZES) / np.median(sides))
+    size = SIZES[np.abs(ratios).argmin()]
+    report.note(
+        f"The model gets images of {size} x {size} pixels. Half of yours have a shorter side of "
+        f"{np.median(sides):.0f} or more. Type --image-size for another size."
     )
-    found = find_pixel_range({name: paths for name, (paths, _) in files.items()}, report)
-    pixel_range = None if found is None else list(found)
-    room, splits = CacheRoom(settings.cache_gib), {}
+    return size
+
+
+def read_images(
+    files: dict[str, LabeledFiles], cache_gib: float, report: DataReport, *, side: int
+) -> dict[str, LabeledImages]:
+    """The images of each split, which are read when they are asked for.
+
+    Larger ones are scaled down so that their shorter side has ``side`` pixels. The report gets how
+    pixels were changed.
+    """
+    pixel_range = find_pixel_range({name: paths for name, (paths, _) in files.items()}, report)
+    room, splits = CacheRoom(cache_gib), {}
     for name, (paths, labels) in files.items():
         load, groups = partial(_load, paths, side, pixel_range), [[path] for path in paths]
         pixels = PixelCache(load, groups, kind=f"RGB {side} {pixel_range}", room=room)
         splits[name] = LabeledImages(pixels, labels, paths, pixel_range)
-    return splits, classes
+    return splits
 
 
 def open_images(
@@ -61,13 +80,10 @@ def open_images(
     return LabeledImages(PixelCache(load, groups, "", CacheRoom(0)), [0] * len(files), files)
 
 
-def inspect_image_folder(
-    splits: dict[str, LabeledImages], classes: list[str], report: DataReport
-) -> None:
+def inspect_all(splits: dict[str, LabeledImages], classes: list[str], report: DataReport) -> None:
     """See ``inspect_images``.
 
-    Raises:
-        UserError: files are damaged; the message has them all. The report is filled before.
+    A UserError if files are damaged; the message has them all. The report is filled before.
     """
     paths = {split: [Path(name) for name in images.names] for split, images in splits.items()}
     labels = {split: [classes[i] for i in images.labels] for split, images in splits.items()}

@@ -84,9 +84,8 @@ class Annotations:
             raise UserError(
                 f"In two splits: {listed}. List an image once, so that no test image is trained on."
             )
-        if self._twice:
-            listed = some(self._twice, len(self.images), "image")
-            report.note(f"Images listed twice, taken once with the boxes of both: {listed}.")
+        what = "Images listed twice, taken once with the boxes of both"
+        report.note_some(what, self._twice, len(self.images), "image")
 
 
 class Faults:

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from ..engine.data_report import DataReport, some
+from ..engine.data_report import DataReport
 from ..engine.errors import UserError, join_errors
-from ..engine.listing import list_files
-from ..engine.splits import SplitSettings
 from .annotations import AnnotatedImage, Annotations
 from .boxes import check_boxes, check_sizes
-from .cache import CacheRoom, PixelCache
+from .cache import CacheRoom, FolderSettings, PixelCache
 from .coco import read_coco
 from .headers import find_pixel_range
 from .image_files import ImageFiles, Texts, pair_by_name
 from .images import SUFFIXES, Range, read_image
 from .inspection import inspect_images
+from .listing import FileFinder
 from .pairs import split_missing
+from .scenes import SIZE, make_scenes
 from .voc import read_xml
 from .yolo import read_yolo
 
@@ -49,35 +49,29 @@ class BoxedImages:
 
 def read_box_folder(
     root: Path,
-    settings: SplitSettings,
+    settings: FolderSettings,
     report: DataReport,
     *,
     size: int | None,
     side: int | None,
-    cache_gib: float,
-    group_by: str | None = None,
 ) -> tuple[dict[str, BoxedImages], list[str]]:
     """The splits and the names of the classes of a folder.
 
+    A UserError if there are no annotations, something is wrong, or there are too few images.
+
     Args:
         root: the folder.
-        settings: how to split it, where it has no splits.
+        settings: how to split it, where it has no splits, and the space for the cache.
         report: gets what was read and left out.
         size: of the longer side of images in training, if it is known.
         side: larger images are scaled down so that their shorter side has so many pixels.
-        cache_gib: disk space for decoded images.
-        group_by: which images stay together in one split; see ``group_files``.
-
-    Raises:
-        UserError: there are no annotations, something is wrong, or there are too few images.
     """
     splits, classes = read_annotations(root, report)
-    splits = split_missing(splits, settings, group_by, attrgetter("path"), report)
+    splits = split_missing(splits, settings, attrgetter("path"), report)
     describe(splits, classes, size, report)
     paths = {split: [image.path for image in images] for split, images in splits.items()}
-    measured = find_pixel_range(paths, report)
-    pixel_range = None if measured is None else list(measured)
-    room, found = CacheRoom(cache_gib), {}
+    pixel_range = find_pixel_range(paths, report)
+    room, found = CacheRoom(settings.cache_gib), {}
     for split, images in splits.items():
         if not any(len(image.boxes) for image in images):
             raise UserError(
@@ -99,8 +93,7 @@ def read_box_folder(
 def read_annotations(root: Path, report: DataReport) -> tuple[Splits, list[str]]:
     """The splits that the folder has, at least "train", and the names of the classes.
 
-    Raises:
-        UserError: there are no annotations, or something in them is wrong.
+    A UserError if there are no annotations, or something in them is wrong.
     """
     if root.is_file():
         raise UserError(f"{root} is a file. Type --data {root.parent}, its folder.")
@@ -110,8 +103,10 @@ def read_annotations(root: Path, report: DataReport) -> tuple[Splits, list[str]]
         )
     images: list[Path] = []
     texts: Texts = {suffix: [] for suffix in TEXTS}
-    for path in list_files(root, {*TEXTS, *SUFFIXES}, report, "images or annotations"):
+    finder = FileFinder({*TEXTS, *SUFFIXES}, "images or annotations")
+    for path in finder.find([root])[root]:
         texts.get(path.suffix.lower(), images).append(path)
+    finder.add_notes(report)
     found = _read_any(texts, ImageFiles(root, images), report)
     names = sorted({image.split for image in found.images})
     if "train" not in names:
@@ -134,17 +129,15 @@ def _read_any(texts: Texts, files: ImageFiles, report: DataReport) -> Annotation
         if found := read(texts, files, report):
             report.note(f"The boxes are read from {name}.")
             bare = [image.path.name for image in found.images if image.source == image.path]
-            if bare:
-                listed = some(bare, len(found.images), "image")
-                report.note(f"Without a label file, read as images without objects: {listed}.")
+            what = "Without a label file, read as images without objects"
+            report.note_some(what, bare, len(found.images), "image")
             if name != YOLO:
                 used = {image.source for image in found.images}
                 others = [path for path in texts[".txt"] + texts[".xml"] if path not in used]
                 pairs, _ = pair_by_name(files.paths, others)
-                if pairs:
-                    aside = [path.name for path in pairs.values()]
-                    listed = some(aside, len(others), "other file")
-                    report.note(f"Left aside, although they have the names of images: {listed}.")
+                aside = [path.name for path in pairs.values()]
+                what = "Left aside, although they have the names of images"
+                report.note_some(what, aside, len(others), "other file")
             return found
     num_json = len(texts[".json"])
     other = f" Its {num_json} JSON files are not COCO's: convert them." if num_json else ""
@@ -184,15 +177,25 @@ def describe(splits: Splits, classes: list[str], size: int | None, report: DataR
         for what, percent in shown.items():
             report.values.setdefault(f"{what} in percent of the image", {})[split] = percent
         report.values.setdefault("boxes in an image", {})[split] = counts
-        if bare := [image.path.name for image in images if not len(image.boxes)]:
-            listed = some(bare, len(images), "image")
-            report.note(f"{split}: without boxes, kept as background: {listed}.")
+        bare = [image.path.name for image in images if not len(image.boxes)]
+        what = f"{split}: without boxes, kept as background"
+        report.note_some(what, bare, len(images), "image")
         num_small += int(np.count_nonzero(sides.min(1, initial=1) * (size or math.inf) < SMALL))
     if num_small:
         report.note(
             f"In training, {num_small:,} boxes are less than {SMALL} pixels wide or high. A "
             "larger --image-size shows more of them."
         )
+
+
+def boxed_scenes(settings: FolderSettings) -> dict[str, BoxedImages]:
+    """Scenes made of the handwritten digits in scikit-learn."""
+    splits = {}
+    for name, scenes in make_scenes(settings).items():
+        boxes = [(boxes / SIZE).numpy() for boxes in scenes.boxes]
+        labels = [labels.numpy() for labels in scenes.labels]
+        splits[name] = BoxedImages(scenes.images, boxes, labels, scenes.names)
+    return splits
 
 
 def open_images(

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import ExifTags
 
-from ..engine.data_report import DataReport, some
-from ..engine.errors import UserError
+from ..engine.data_report import DataReport
+from ..engine.errors import UserError, join_errors
 from .annotations import Annotations, Faults, Size
 from .images import image_size, open_image
 
@@ -16,15 +16,14 @@ MIN_SIDE = 1e-5  # fraction of an image
 def check_sizes(found: Annotations) -> None:
     """Read the size of each image with boxes in pixels, and compare it with the annotations.
 
-    Raises:
-        UserError: images cannot be read, or are not those that were annotated.
+    A UserError if images cannot be read, or are not those that were annotated.
     """
-    unreadable, faults = list[str](), Faults()
+    errors, faults = list[UserError](), Faults()
     for image in found.images if found.in_pixels else []:
         try:
             image.size = image_size(image.path)
         except UserError as error:
-            unreadable.append(str(error))
+            errors.append(error)
             continue
         if image.declared and not _is_close(image.declared, image.size):
             with open_image(image.path) as file:
@@ -33,9 +32,8 @@ def check_sizes(found: Annotations) -> None:
                 sizes = [f"{width} × {height}" for width, height in (image.size, image.declared)]
                 place = f"{image.path.name} has {sizes[0]} pixels, its boxes are for {sizes[1]}"
                 faults.add("Images that are not those that were annotated", place)
-    if unreadable:
-        more = f" There are {len(unreadable)} such files." if len(unreadable) > 1 else ""
-        raise UserError(unreadable[0] + more)
+    if errors:
+        raise join_errors(errors, len(found.images), "images")
     faults.refuse(len(found.images), "image")
 
 
@@ -48,10 +46,8 @@ def check_boxes(found: Annotations, report: DataReport) -> list[str]:
     """Give each image its boxes and labels; returns the names of the classes.
 
     Boxes beyond their image are clipped. Those without area or outside of it, and those that are
-    there twice, are left out. All of it is counted in the report.
-
-    Raises:
-        UserError: most boxes are wrong, so their numbers mean something else.
+    there twice, are left out. All of it is counted in the report. A UserError if most boxes are
+    wrong, so their numbers mean something else.
     """
     names = list(dict.fromkeys(found.names.values()))
     numbers = {label: names.index(name) for label, name in found.names.items()}
@@ -112,8 +108,9 @@ def _choose_turns(
         how = "fit the images as they are seen, and are read so"
         for image in turned:
             image.declared, image.turn = image.size, 1
-    listed = some([image.path.name for image in turned], len(found.images), "image")
-    report.note(f"Sizes are without the EXIF orientation, the boxes {how}: {listed}.")
+    what = f"Sizes are without the EXIF orientation, the boxes {how}"
+    names = [image.path.name for image in turned]
+    report.note_some(what, names, len(found.images), "image")
 
 
 def turn_boxes(boxes: np.ndarray, turns: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
 from ..engine.files import read_text
 from ..engine.splits import split_of
-from .annotations import AnnotatedImage, Annotations, Box, Faults, Size
+from .annotations import Annotations, Box, Faults, Size
 from .image_files import ImageFiles, Texts, check_missing
 
 MAX_FILES = 50  # a folder with more JSON files has one for each image, in another format
@@ -40,8 +40,7 @@ class CocoFile:
 def read_coco(texts: Texts, files: ImageFiles, report: DataReport) -> Annotations | None:
     """What COCO's JSON files say; None if there are none.
 
-    Raises:
-        UserError: something in the files is wrong.
+    A UserError if something in the files is wrong.
     """
     sources = _choose_files(texts[".json"], files.root, report)
     if not sources:
@@ -83,8 +82,7 @@ def _choose_files(paths: list[Path], root: Path, report: DataReport) -> list[Coc
         found.pop(None, None)
     used = {file.path for file in found.values()}
     aside = [path.name for path in paths if path not in used]
-    if found and aside:
-        report.note(f"Left aside: {some(aside, len(paths), 'JSON file')}.")
+    report.note_some("Left aside", aside if found else [], len(paths), "JSON file")
     order = ("train", None, "val", "test")
     return [found[split] for split in order if split in found]
 
@@ -119,9 +117,8 @@ def _read_categories(files: list[CocoFile], report: DataReport) -> list[str]:
     _leave_out_root(files, report)
     for file in files:
         doubles = [name for name, count in Counter(file.names.values()).items() if count > 1]
-        if doubles:
-            listed = some(doubles, len(file.names), "category", "categories")
-            report.note(f"Several ids have the same name and are one class: {listed}.")
+        what = "Several ids have the same name and are one class"
+        report.note_some(what, doubles, len(file.names), "category", "categories")
     first = set(files[0].names.values())
     for file in files[1:]:
         added = sorted(set(file.names.values()) - first)
@@ -130,9 +127,8 @@ def _read_categories(files: list[CocoFile], report: DataReport) -> list[str]:
                 f"{file.path} and {files[0].path} have no category in common: {', '.join(added)} "
                 f"and {', '.join(sorted(first))}. Give the same things the same names."
             )
-        if added:
-            listed = some(added, len(file.names), "category", "categories")
-            report.note(f"Not in {files[0].path.name}, but in {file.path.name}: {listed}.")
+        what = f"Not in {files[0].path.name}, but in {file.path.name}"
+        report.note_some(what, added, len(file.names), "category", "categories")
     return list(dict.fromkeys(name for file in files for name in file.names.values()))
 
 
@@ -220,33 +216,28 @@ class CocoReader:
             elif name is None:
                 where = f"{_where(file, place)}: {record.get('category_id')!r}"
                 self.faults.add("Annotations with a category that is not listed", where)
-            elif box := _box(record) or self._box_of_outline(file, place, self.found.images[owner]):
+            elif box := _box(record):
+                self.found.add_box(owner, name, box, place)
+            elif box := _outline_box(record.get("segmentation")):
+                what = "Boxes made of segmentations, as there was no bbox"
+                self.notes.add(what, _where(file, place))
                 self.found.add_box(owner, name, box, place)
             else:
                 where = f"{_where(file, place)}: {record.get('bbox')!r}"
                 self.faults.add("Neither bbox [x, y, width, height] nor segmentation", where)
 
-    def _box_of_outline(self, file: CocoFile, place: int, image: AnnotatedImage) -> Box | None:
-        """The box around the segmentation of an annotation: polygons, or a run-length mask."""
-        outline = file.annotations[place - 1].get("segmentation")
-        if outline:
-            where = _where(file, place)
-            self.notes.add("Boxes made of segmentations, as there was no bbox", where)
-        return _outline_box(outline) if outline else None
-
     def finish(self, num_annotations: int) -> None:
         """Refuse what is wrong, and say what was left out."""
         self.faults.refuse(num_annotations, "annotation")
-        if self.orphans:
+        if len(self.orphans) > num_annotations / 2:
             listed = some(self.orphans, num_annotations, "annotation")
-            if len(self.orphans) > num_annotations / 2:
-                raise UserError(f"The image_id is that of no image in {listed}. Correct the ids.")
-            self.report.note(f"Left out, because their image is not listed: {listed}.")
+            raise UserError(f"The image_id is that of no image in {listed}. Correct the ids.")
+        problem = "Left out, because their image is not listed"
+        self.report.note_some(problem, self.orphans, num_annotations, "annotation")
         self.notes.note(self.report, num_annotations, "annotation")
         unlisted = [path.name for path in self.files.paths if path not in self.listed]
-        if unlisted:
-            listed = some(unlisted, len(self.files.paths), "image file")
-            self.report.note(f"Left out, because no annotation file lists them: {listed}.")
+        problem = "Left out, because no annotation file lists them"
+        self.report.note_some(problem, unlisted, len(self.files.paths), "image file")
 
 
 def _where(file: CocoFile, place: int) -> str:
@@ -283,5 +274,5 @@ def _outline_box(outline: Any) -> Box | None:
         polygons = outline if isinstance(outline[0], list) else [outline]
         xs, ys = ([float(v) for p in polygons for v in p[axis::2]] for axis in (0, 1))
         return min(xs), min(ys), max(xs), max(ys)
-    except (KeyError, TypeError, ValueError, RuntimeError):
+    except (LookupError, TypeError, ValueError, RuntimeError):
         return None

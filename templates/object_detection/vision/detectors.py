@@ -15,6 +15,7 @@ from .pretrained import build_with_weights, newest_weights
 
 Losses = dict[str, Tensor]
 Detection = dict[str, Tensor]
+"""boxes (k, 4), scores (k,) and labels (k,) of an image."""
 Target = dict[str, Tensor]
 
 NEW_LAYERS = ("box_predictor.", "cls_logits.", "classification_head.module_list.")
@@ -31,8 +32,7 @@ KEEP_MODE = (
 def check_detector(name: str) -> Any:
     """The pretrained weights of the detector ``name``.
 
-    Raises:
-        UserError: there is no such detector, or it needs more than boxes.
+    A UserError if there is no such detector, or it needs more than boxes.
     """
     weights = newest_weights(name, models.detection, own=["small"])
     if name.startswith(("maskrcnn", "keypointrcnn")):
@@ -57,10 +57,8 @@ def build_detector(
 ) -> "TorchvisionDetector":
     """The detector ``name`` for images of ``image_size``, None for the size it was made for.
 
-    ``initialize=False`` loads no pretrained weights, for a model that a checkpoint will fill.
-
-    Raises:
-        UserError: there is no such detector, or its weights can be neither found nor downloaded.
+    ``initialize=False`` loads no pretrained weights, for a model that a checkpoint will fill. A
+    UserError if there is no such detector, or its weights can be neither found nor downloaded.
     """
     weights = check_detector(name)
     first_label = 0 if name.startswith(("fcos_", "retinanet_")) else 1  # others: 0 is background

@@ -77,16 +77,14 @@ class ImageFiles:
     def splits(self, report: DataReport) -> dict[Path, str]:
         """The split of each image by the names of its folders; without any, all are "train".
 
-        Raises:
-            UserError: a split has folders with two names.
+        A UserError if a split has folders with two names.
         """
         by_folder = {path: split_folder(folder) for path, folder in self.folders.items()}
         names = {name.lower(): self.root / name for _, name in by_folder.values() if name}
         rest = None if "train" in find_splits(names.values()) else "train"
         splits = {path: by_folder[path.parent][0] or rest for path in self.paths}
         aside = [path.name for path, split in splits.items() if split in (None, "unlabeled")]
-        if aside:
-            report.note(f"Left aside, in no split: {some(aside, len(self.paths), 'image')}.")
+        report.note_some("Left aside, in no split", aside, len(self.paths), "image")
         return {path: s for path, s in splits.items() if s is not None and s != "unlabeled"}
 
     def read_list(self, file: Path, split: str, report: DataReport) -> list[Path]:
@@ -102,16 +100,14 @@ def check_missing(
     missing: list[str], total: int, file: Path, bases: list[str], report: DataReport
 ) -> None:
     """Say which images are not there; raise a UserError if these are most of them."""
-    if not missing:
-        return
-    listed = some(missing, total, "image")
     if len(missing) > total / 2:
+        listed = some(missing, total, "image")
         places = ", ".join(dict.fromkeys(base or "." for base in bases))
         raise UserError(
             f"{file} names images that are not there: {listed}. They were looked for in these "
             f"folders below --data: {places}. Put them there."
         )
-    report.note(f"Named in {file.name}, but not there and left out: {listed}.")
+    report.note_some(f"Named in {file.name}, but not there and left out", missing, total, "image")
 
 
 def fold(name: str) -> str:
@@ -125,10 +121,7 @@ def pair_by_name(
     """The second file of each image that has one, and the second files without an image.
 
     Both have the same name, in the same folder, or in folders that differ only in words such as
-    images and labels.
-
-    Raises:
-        UserError: several files have the same name.
+    images and labels. A UserError if several files have the same name.
     """
     by_key, doubles, pairs = dict[Folder, Path](), list[str](), dict[Path, Path]()
     for path in seconds:

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
+from ..engine.files import shorten
+
 MIN_IOU = 0.5  # an object counts as found from this overlap on
 
 Predictions = Mapping[str, np.ndarray]
@@ -91,3 +93,19 @@ def precision_curve(matches: Matches, label: int) -> PrecisionCurve:
     highest = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
     positions = np.searchsorted(num_correct / max(1, num_objects), np.linspace(0, 1, 101))
     return PrecisionCurve(highest[positions], num_objects)
+
+
+def lowest(values: np.ndarray, mask: np.ndarray, most: int) -> np.ndarray:
+    """(M, 2): where the lowest of the ``values`` (N, K) are, among those that ``mask`` selects."""
+    positions = np.argwhere(mask)
+    return positions[np.argsort(values[mask], kind="stable")][:most]
+
+
+def describe_wrong(predictions: Predictions, n: int, k: int, names: list[str]) -> str:
+    """What detection k of image n says, and what is there."""
+    iou = pairwise_iou(predictions, n)[k]
+    best = int(iou.argmax())
+    true = f"{names[predictions['true_labels'][n, best]]}, IoU {iou[best]:.2f}"
+    name = shorten(names[predictions["labels"][n, k]], 17)
+    text = f"predicted: {name} ({predictions['scores'][n, k]:.2f})"
+    return f"{text}\ntrue: {true if iou[best] > 0.1 else 'nothing'}"

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ..engine.data_report import DataReport, some
+from ..engine.data_report import DataReport
 from ..engine.errors import UserError
 from ..engine.files import read_text
 from ..engine.splits import split_of
@@ -20,10 +20,8 @@ BOX, CVAT_BOX = ("xmin", "ymin", "xmax", "ymax"), ("xtl", "ytl", "xbr", "ybr")
 def read_xml(texts: Texts, files: ImageFiles, report: DataReport) -> Annotations | None:
     """What XML files say; None if there are none with annotations.
 
-    Coordinates are taken as they stand, from 0 at the left and upper edge of the image.
-
-    Raises:
-        UserError: something in the files is wrong.
+    Coordinates are taken as they stand, from 0 at the left and upper edge of the image. A UserError
+    if something in the files is wrong.
     """
     roots = {path: _parse(path) for path in texts[".xml"]}
     voc = {path: root for path, root in roots.items() if root.tag == "annotation"}
@@ -90,10 +88,9 @@ class XmlReader:
             if split in ("train", "val", "test")
             for image in self.files.read_list(path, split, self.report)
         ]
-        aside = set(self.files.paths) - {image for image, _ in found}
-        if aside:
-            listed = some(sorted(x.name for x in aside), len(self.files.paths), "image")
-            self.report.note(f"Left aside, in no list of ImageSets/Main: {listed}.")
+        rest = set(self.files.paths) - {image for image, _ in found}
+        aside, total = sorted(path.name for path in rest), len(self.files.paths)
+        self.report.note_some("Left aside, in no list of ImageSets/Main", aside, total, "image")
         return found
 
     def add_cvat(self, path: Path, root: Element) -> None:

@@ -5,7 +5,7 @@ https://docs.ultralytics.com/datasets/detect
 
 from pathlib import Path
 
-from ..engine.data_report import DataReport, some
+from ..engine.data_report import DataReport
 from ..engine.errors import UserError
 from ..engine.files import read_text
 from .annotations import Annotations, Box, Faults, Label
@@ -21,10 +21,8 @@ WRONG_LINE = (
 def read_yolo(texts: Texts, files: ImageFiles, report: DataReport) -> Annotations | None:
     """What YOLO's text files say; None if there are none.
 
-    An image without a text file, or with an empty one, has no objects.
-
-    Raises:
-        UserError: something in the files is wrong.
+    An image without a text file, or with an empty one, has no objects. A UserError if something in
+    the files is wrong.
     """
     pairs, rest = pair_by_name(files.paths, texts[".txt"])
     strange = [path for path in rest if not read_line(_first_line(path))]
@@ -34,9 +32,8 @@ def read_yolo(texts: Texts, files: ImageFiles, report: DataReport) -> Annotation
     _check_pairs(pairs, rest, files, report)
     folders = {path.parent for path in pairs.values()}
     aside = [p.name for p in strange if p.parent in folders and p.name not in CLASS_FILES]
-    if aside:
-        listed = some(aside, len(aside) + len(pairs), "text file")
-        report.note(f"Left aside, because they have no image and no boxes: {listed}.")
+    problem = "Left aside, because they have no image and no boxes"
+    report.note_some(problem, aside, len(aside) + len(pairs), "text file")
     config = read_yolo_config(texts, report)
     found = Annotations("line", in_pixels=False)
     for path, split in find_yolo_splits(config, texts[".txt"], files, report):
@@ -63,16 +60,14 @@ def _check_pairs(
             f"{len(rest)} label files have no image of the same name, for example {rest[0]}. An "
             f"image is {image}, so its labels must be in {image.stem}.txt. Rename them."
         )
-    if rest:
-        listed = some([path.name for path in rest], len(pairs) + len(rest), "label file")
-        report.note(f"Left out, because they have no image: {listed}.")
+    names, total = [path.name for path in rest], len(pairs) + len(rest)
+    report.note_some("Left out, because they have no image", names, total, "label file")
 
 
 def read_lines(found: Annotations, config: YoloConfig, report: DataReport) -> None:
     """Add the objects of all images.
 
-    Raises:
-        UserError: lines are not what YOLO writes; all of them are counted.
+    A UserError if lines are not what YOLO writes; all of them are counted.
     """
     faults, notes, num_lines = Faults(), Faults(), 0
     for number, image in enumerate(found.images):

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ..engine.data_report import DataReport, some
+from ..engine.data_report import DataReport
 from ..engine.errors import UserError
 from ..engine.files import read_text
 from ..engine.splits import split_of
@@ -33,8 +33,7 @@ class YoloConfig:
 def read_yolo_config(texts: Texts, report: DataReport) -> YoloConfig:
     """The content of data.yaml or another YAML file with names, or else of classes.txt.
 
-    Raises:
-        UserError: a file is wrong, or several have other names.
+    A UserError if a file is wrong, or several have other names.
     """
     yamls = sorted(texts[".yaml"] + texts[".yml"], key=_rank)
     contents = {path: content for path in yamls if (content := _load_yaml(path))}
@@ -51,9 +50,9 @@ def read_yolo_config(texts: Texts, report: DataReport) -> YoloConfig:
         aside = [path.name for path in lists if read_text(path).split() != same]
     else:
         return YoloConfig()
-    if aside:
-        listed = some(aside, len(contents) + len(lists), "file with names", "files with names")
-        report.note(f"Left aside, as {source.name} has the names of the classes: {listed}.")
+    what = f"Left aside, as {source.name} has the names of the classes"
+    num_files = len(contents) + len(lists)
+    report.note_some(what, aside, num_files, "file with names", "files with names")
     return config
 
 
@@ -165,6 +164,5 @@ def _add_rest(
             pairs.append((path, split))
         else:
             aside.append(path.name)
-    if aside:
-        report.note(f"Left aside, in no split: {some(aside, len(files.paths), 'image')}.")
+    report.note_some("Left aside, in no split", aside, len(files.paths), "image")
     return pairs

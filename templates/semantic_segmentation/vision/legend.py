@@ -27,11 +27,8 @@ class Legend:
         return any(isinstance(value, tuple) for value in self.values)
 
     def __str__(self) -> str:
-        pairs = [
-            f"{self.names[number]} {as_json(value)}"
-            for value, number in self.values.items()
-            if number != IGNORED
-        ]
+        known = [(value, number) for value, number in self.values.items() if number != IGNORED]
+        pairs = [f"{self.names[number]} {as_json(value)}" for value, number in known]
         return ", ".join(pairs[:10]) + (", ..." if len(pairs) > 10 else "")
 
 
@@ -43,15 +40,15 @@ def as_json(value: Value) -> str:
 def read_legend(path: Path) -> Legend:
     """The classes in a JSON file: a list of names, or an object of names with numbers or colors.
 
-    Raises:
-        UserError: the file is not like that.
+    A UserError if the file is not like that.
     """
     try:
         content = json.loads(read_text(path))
     except (json.JSONDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON: {error}.") from None
     if isinstance(content, list) and all(isinstance(name, str) for name in content):
-        legend = _number(content)
+        numbers: dict[Value, int] = {number: number for number in range(len(content))}
+        legend = Legend(content, numbers | {IGNORED: IGNORED})
     elif isinstance(content, dict):
         legend = _from_values(content, path)
     else:
@@ -63,12 +60,6 @@ def read_legend(path: Path) -> Legend:
             "each with a name of its own."
         )
     return legend
-
-
-def _number(names: list[str]) -> Legend:
-    """The classes 0, 1, 2, ... with these names."""
-    values: dict[Value, int] = {number: number for number in range(len(names))}
-    return Legend(names, values | {IGNORED: IGNORED})
 
 
 def _from_values(content: dict[str, Any], path: Path) -> Legend:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
-from ..engine.listing import FileFinder
 from ..engine.splits import split_of
 from .images import SUFFIXES
+from .listing import FileFinder
 
 IMAGE_WORDS = (
     *("images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "photos", "photo"),
@@ -62,9 +62,7 @@ def find_pairs(root: Path, report: DataReport) -> dict[str, list[Pair]]:
 
     Folders of splits may stand above or below those of images and masks, or be the same:
     train/images, images/train, train_images. A mask may stand beside its image: 1.jpg, 1_mask.png.
-
-    Raises:
-        UserError: there are no images or masks, or some have no partner.
+    A UserError if there are no images or masks, or some have no partner.
     """
     if not root.is_dir():
         raise UserError(f"There is no folder {root}. Type --data with a folder of images/, masks/.")
@@ -127,11 +125,8 @@ def _tell_apart(places: Places, report: DataReport) -> tuple[Places, Places]:
     image_roles = roles.intersection(IMAGE_WORDS) or {None}
     images = {path: place for path, place in places.items() if place.role in image_roles}
     others = [path for path in places if path not in masks and path not in images]
-    if others:
-        report.note(
-            "Left aside, because by their folders they are neither images nor masks: "
-            f"{some(others, len(places), 'file')}."
-        )
+    problem = "Left aside, because by their folders they are neither images nor masks"
+    report.note_some(problem, others, len(places), "file")
     return images, masks
 
 
@@ -163,9 +158,7 @@ def _by_split(images: Places, report: DataReport) -> dict[str, list[Path]]:
     if "train" not in splits and loose:
         splits["train"], loose = loose, []
     for paths, problem in ((unlabeled, "unlabeled by their folder"), (loose, "in no split")):
-        if paths:
-            listed = some(paths, len(images), "image")
-            report.note(f"Left aside, because they are {problem}: {listed}.")
+        report.note_some(f"Left aside, because they are {problem}", paths, len(images), "image")
     if "train" not in splits:
         names = " and ".join(name for name in splits if name)
         raise UserError(f"There are images of {names}, but no folder train. Add it.")
@@ -176,13 +169,14 @@ def _by_split(images: Places, report: DataReport) -> dict[str, list[Path]]:
 def _match(images: Places, masks: Places) -> tuple[list[Pair], list[Path]]:
     """The images with their masks, and the images that have none.
 
-    Raises:
-        UserError: two images or two masks have the same name.
+    A UserError if two images or two masks have the same name.
     """
-    exact = _by_key({path: (place.rest, path.stem) for path, place in masks.items()})
-    similar: dict[object, list[Path]] = {}
+    exact, similar = defaultdict[object, list[Path]](list), defaultdict[object, list[Path]](list)
+    for path, place in masks.items():
+        exact[place.rest, path.stem].append(path)
     if any((place.rest, path.stem) not in exact for path, place in images.items()):
-        similar = _by_key({p: (q.rest, _simplify(p.stem, MASK_NAME)) for p, q in masks.items()})
+        for path, place in masks.items():
+            similar[place.rest, _simplify(path.stem, MASK_NAME)].append(path)
     pairs, alone, taken = [], [], dict[Path, Path]()
     for path, place in images.items():
         found = exact.get((place.rest, path.stem)) or similar.get(
@@ -200,13 +194,6 @@ def _match(images: Places, masks: Places) -> tuple[list[Pair], list[Path]]:
         taken[found[0]] = path
         pairs.append(Pair(path, found[0]))
     return pairs, alone
-
-
-def _by_key(keys: Mapping[Path, tuple[tuple[str, ...], str]]) -> dict[object, list[Path]]:
-    found: dict[object, list[Path]] = defaultdict(list)
-    for path, key in keys.items():
-        found[key].append(path)
-    return found
 
 
 def _refuse_lonely(

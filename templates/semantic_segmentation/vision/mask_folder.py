@@ -12,16 +12,17 @@ from torch.nn.functional import interpolate
 
 from ..engine.data_report import DataReport
 from ..engine.errors import join_errors
-from ..engine.threads import try_all
 from .cache import CacheRoom, FolderSettings, PixelCache
 from .headers import find_pixel_range
 from .images import ImageError, Range, image_size, open_image, read_image
 from .inspection import inspect_images
-from .legend import Legend
+from .legend import IGNORED, Legend
 from .mask_files import Pair, find_pairs
 from .masks import read_mask
 from .pairs import split_missing
+from .scenes import make_scenes
 from .survey import MaskNumbers, make_legend
+from .threads import try_all
 
 
 @dataclass(frozen=True)
@@ -43,25 +44,25 @@ def read_mask_folder(
 ) -> tuple[dict[str, MaskedImages], list[str]]:
     """The splits and the names of the classes of a folder of images and masks.
 
+    A UserError if there is no such folder, something in it is wrong, or it has too few images.
+
     Args:
         root: the folder.
         settings: how to split it where it has no folders for that, and the space for the cache.
         report: gets what was left aside, and how images and masks were changed.
         side: larger images are scaled down so that their shorter side has so many pixels.
-
-    Raises:
-        UserError: there is no such folder, something in it is wrong, or it has too few images.
     """
     splits = find_pairs(root, report)
     pairs = list(chain.from_iterable(splits.values()))
     legend, numbers = make_legend(root, [pair.mask for pair in pairs], report)
-    if numbers:
-        _check_sizes(pairs, numbers)
-    splits = split_missing(splits, settings, settings.group_by, lambda pair: pair.image, report)
+    checked = list(zip(pairs, numbers, strict=bool(numbers)))
+    _, errors = try_all(_check_size, checked, "comparing sizes")
+    if errors:
+        raise join_errors(errors, len(pairs), "masks")
+    splits = split_missing(splits, settings, lambda pair: pair.image, report)
     _count_classes(splits, legend, numbers, report)
     images = {split: [pair.image for pair in found] for split, found in splits.items()}
-    found_range = find_pixel_range(images, report)
-    pixel_range = None if found_range is None else list(found_range)
+    pixel_range = find_pixel_range(images, report)
     room, found = CacheRoom(settings.cache_gib), {}
     for split, split_pairs in splits.items():
         decode = partial(_decode, split_pairs, legend, side, pixel_range)
@@ -70,13 +71,6 @@ def read_mask_folder(
         names = [str(pair.image) for pair in split_pairs]
         found[split] = MaskedImages(pixels, names, split_pairs, pixel_range, legend)
     return found, legend.names
-
-
-def _check_sizes(pairs: Sequence[Pair], numbers: Sequence[MaskNumbers]) -> None:
-    """Raises a UserError for masks that have not the size of their image."""
-    _, errors = try_all(_check_size, list(zip(pairs, numbers, strict=True)), "comparing sizes")
-    if errors:
-        raise join_errors(errors, len(pairs), "masks")
 
 
 def _check_size(pair_and_numbers: tuple[Pair, MaskNumbers]) -> None:
@@ -102,13 +96,18 @@ def _count_classes(
     report: DataReport,
 ) -> None:
     """Report how many masks have each class, as far as the masks were looked at."""
-    by_path = {mask.path: mask for mask in numbers}
-    for split, pairs in splits.items():
-        found = [{legend.values[n] for n in by_path[p.mask].counts} for p in pairs if by_path]
-        if found:
-            known = range(len(legend.names))
-            labels = [number for classes in found for number in classes if number in known]
-            report.count_classes(split, labels, legend.names)
+    by_path = {mask.path: {legend.values[n] for n in mask.counts} for mask in numbers}
+    for split, pairs in splits.items() if numbers else ():
+        labels = chain.from_iterable(by_path[pair.mask] - {IGNORED} for pair in pairs)
+        report.count_classes(split, labels, legend.names)
+
+
+def masked_scenes(settings: FolderSettings) -> dict[str, MaskedImages]:
+    """Scenes made of the handwritten digits in scikit-learn."""
+    return {
+        name: MaskedImages(torch.cat([scenes.images, scenes.masks.unsqueeze(1)], 1), scenes.names)
+        for name, scenes in make_scenes(settings).items()
+    }
 
 
 def open_images(files: Sequence[Path], side: int, pixel_range: Range | None = None) -> MaskedImages:
@@ -125,8 +124,7 @@ def open_images(files: Sequence[Path], side: int, pixel_range: Range | None = No
 def inspect_mask_folder(splits: Mapping[str, MaskedImages], report: DataReport) -> None:
     """See ``inspect_images``; reads all masks too.
 
-    Raises:
-        UserError: files are damaged or do not fit; the message has them all.
+    A UserError if files are damaged or do not fit; the message has them all.
     """
     paths = {split: [pair.image for pair in images.pairs] for split, images in splits.items()}
     errors = inspect_images(paths, report, pixel_range=splits["train"].pixel_range)
@@ -140,11 +138,7 @@ def inspect_mask_folder(splits: Mapping[str, MaskedImages], report: DataReport) 
 
 
 def _classes_of(legend: Legend, pair: Pair) -> list[int]:
-    """The numbers of the classes in a mask.
-
-    Raises:
-        UserError: something is wrong with the mask.
-    """
+    """The numbers of the classes in a mask; a UserError if something is wrong with the mask."""
     mask = read_mask(pair.mask, legend)
     _require_same_size(pair, image_size(pair.image), (mask.shape[1], mask.shape[0]))
     found: list[int] = mask.unique().tolist()
@@ -156,8 +150,7 @@ def _decode(
 ) -> Tensor:
     """(4, H, W) uint8: an image and its mask.
 
-    Raises:
-        UserError: one of the files cannot be read, or they have different sizes.
+    A UserError if one of the files cannot be read, or they have different sizes.
     """
     pair = pairs[index]
     mask = read_mask(pair.mask, legend)

@@ -15,10 +15,13 @@ from .legend import Legend, Value, as_json
 def read_mask(path: Path, legend: Legend) -> Tensor:
     """(H, W) uint8: the class of each pixel, or IGNORED.
 
-    Raises:
-        UserError: the file is not an image, or a pixel has a value that is not in the legend.
+    A UserError if the file is not an image, or a pixel has a value that is not in the legend.
     """
-    pixels = read_colors(path) if legend.has_colors else read_numbers(path)
+    with open_image(path) as file:
+        if legend.has_colors:  # each color as one number
+            pixels = _to_colors(turn_upright(file)) @ np.array([256**2, 256, 1])
+        else:
+            pixels = to_numbers(file, path)
     classes = {_to_code(value): number for value, number in legend.values.items()}
     codes = np.array(sorted(classes))
     positions = np.searchsorted(codes, pixels).clip(max=len(codes) - 1)
@@ -35,31 +38,16 @@ def read_mask(path: Path, legend: Legend) -> Tensor:
 
 
 def _to_code(value: Value) -> int:
-    """The number that ``read_colors`` or ``read_numbers`` returns for a value."""
+    """A value as one number."""
     return int.from_bytes(value) if isinstance(value, tuple) else value
 
 
-def read_colors(path: Path) -> np.ndarray:
-    """(H, W) int64: each color as one number; transparent is black."""
-    with open_image(path) as file:
-        codes: np.ndarray = _to_colors(turn_upright(file)) @ np.array([256**2, 256, 1])
-        return codes
-
-
-def read_numbers(path: Path) -> np.ndarray:
-    """(H, W), of any type of whole numbers: the number of each pixel.
-
-    Of a palette, the numbers are the positions in it, or its grays if it is gray.
-
-    Raises:
-        UserError: the file is not an image, or has colors or fractions.
-    """
-    with open_image(path) as file:
-        return to_numbers(file, path)
-
-
 def to_numbers(file: ImageFile.ImageFile, path: Path) -> np.ndarray:
-    """See ``read_numbers``, for an open file."""
+    """(H, W), of any type of whole numbers: the number of each pixel of an open file.
+
+    Of a palette, the numbers are the positions in it, or its grays if it is gray. An ImageError if
+    the file has colors or fractions.
+    """
     image = turn_upright(file)
     if image.mode == "P":
         return _palette_numbers(image)

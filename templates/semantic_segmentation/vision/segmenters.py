@@ -16,28 +16,23 @@ class Preprocessing:
     """How the images were resized and normalized when torchvision trained a model."""
 
     image_size: int
-    mean: list[float]
-    std: list[float]
+    statistics: dict[str, list[float]]
+    """Mean and std of each channel."""
 
 
 def preprocessing(name: str) -> Preprocessing:
-    """The preprocessing of the model ``name``.
-
-    Raises:
-        UserError: there is no such model.
-    """
+    """The preprocessing of the model ``name``; a UserError if there is no such model."""
     transforms = _weights(name).transforms()
-    return Preprocessing(transforms.resize_size[0], transforms.mean, transforms.std)
+    statistics = {"mean": transforms.mean, "std": transforms.std}
+    return Preprocessing(transforms.resize_size[0], statistics)
 
 
 def build_segmenter(name: str, num_classes: int, *, pretrained: bool) -> nn.Module:
     """The model ``name``, with pretrained weights in all layers but the last.
 
     It maps images (N, 3, H, W) to a dict of logits (N, classes, H, W): "out", and "aux" from the
-    auxiliary classifier, if the model has one.
-
-    Raises:
-        UserError: there is no such model, or its weights can be neither found nor downloaded.
+    auxiliary classifier, if the model has one. A UserError if there is no such model, or its
+    weights can be neither found nor downloaded.
     """
     options: dict[str, Any] = {}
     if name.startswith(("fcn_", "deeplabv3_")):

@@ -107,8 +107,7 @@ class PixelCache:
     def fill(self) -> None:
         """Decode the images, unless an earlier run did. Several runs may do so at the same time.
 
-        Raises:
-            UserError: images cannot be decoded; the message has them all.
+        A UserError if images cannot be decoded; the message has them all.
         """
         if not self.room.limit:
             return
@@ -170,3 +169,8 @@ class PixelCache:
         with ThreadPoolExecutor(min(8, usable_cpus())) as pool:
             for start in numbers[::CHUNK]:
                 yield from pool.map(load, numbers[start : start + CHUNK])
+
+
+def find_caches(*pixels: PixelCache | Tensor) -> list[PixelCache]:
+    """Those of the images that are in files, not in memory."""
+    return [images for images in pixels if isinstance(images, PixelCache)]

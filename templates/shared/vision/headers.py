@@ -3,14 +3,14 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from ..engine.data_report import DataReport, some
-from ..engine.threads import try_all
+from ..engine.data_report import DataReport
 from .images import (
     CANNOT_READ,
     ImageError,
@@ -20,6 +20,7 @@ from .images import (
     open_image,
     read_deep_colors,
 )
+from .threads import try_all
 
 START = 4096  # bytes; beyond them Pillow is asked
 MAX_MEASURED = 2000  # images from which the range of all is taken
@@ -40,6 +41,11 @@ class Header(NamedTuple):
 
 
 PLAIN = Header()
+NOTES = {
+    "has_alpha": "Transparency is laid on white",
+    "has_frames": "Only the first picture is read of those in a file",
+    "is_declared": "More than 8 bits per value, scaled by the range that the files name",
+}
 
 
 def read_header(path: Path) -> Header:
@@ -59,7 +65,8 @@ def read_header(path: Path) -> Header:
         before = start[: start.index(b"IDAT")]
         depth, kind = start[24], start[25]  # 4 and 6 have an alpha channel
         has_alpha = kind in (4, 6) or b"tRNS" in before
-        return Header(has_alpha, depth == 16, has_frames=b"acTL" in before)
+        header = Header(has_alpha, depth == 16, has_frames=b"acTL" in before)
+        return header if any(header) else PLAIN  # not thousands of the same
     if start[:4] == b"RIFF" and start[8:16] == b"WEBPVP8 ":
         return PLAIN
     return _ask_pillow(path)
@@ -82,97 +89,71 @@ def _ask_pillow(path: Path) -> Header:
 
 def find_pixel_range(
     splits: Mapping[str, Sequence[Path]], report: DataReport
-) -> tuple[float, float] | None:
-    """The range of pixels that becomes 0 to 255, for images with more than 8 bits.
+) -> list[float] | None:
+    """The range [low, high] of pixels that becomes 0 to 255, for images with more than 8 bits.
 
     It is one range for all, from the training images: the smallest of 8, 9, ... bits that holds
     all of their values; 0 to 1 for fractions in it; else from the lowest to the highest value.
     Files that declare a range need none. None if there is no image with more than 8 bits.
     Says in the report what the headers tell.
     """
-    headers = {split: [read_header(path) for path in paths] for split, paths in splits.items()}
-    paths = [path for split in splits for path in splits[split]]
-    flat = [header for split in splits for header in headers[split]]
+    headers = {split: [*map(read_header, paths)] for split, paths in splits.items()}
+    paths, flat = (list(chain.from_iterable(lists.values())) for lists in (splits, headers))
     if all(header is PLAIN for header in flat):
         return None
-    _note_headers(paths, flat, report)
+    for name, sentence in NOTES.items():
+        found = [path for path, header in zip(paths, flat, strict=True) if getattr(header, name)]
+        report.note_some(sentence, found, len(flat), "image")
     wide = {
         split: [path for path, header in zip(found, headers[split], strict=True) if header.is_wide]
         for split, found in splits.items()
     }
-    return _measure(wide, len(paths), report)
-
-
-def _note_headers(paths: Sequence[Path], headers: Sequence[Header], report: DataReport) -> None:
-    sentences = {
-        "has_alpha": "Transparency is laid on white: {}.",
-        "has_frames": "Only the first picture is read of those in a file: {}.",
-        "is_declared": "More than 8 bits per value, scaled by the range that the files name: {}.",
-    }
-    for name, sentence in sentences.items():
-        found = [path for path, header in zip(paths, headers, strict=True) if getattr(header, name)]
-        if found:
-            report.note(sentence.format(some(found, len(paths), "image")))
-
-
-class Extremes(NamedTuple):
-    """The lowest and the highest value of an image."""
-
-    low: float
-    high: float
-    is_whole: bool = True
-    """Whether its values are whole numbers."""
+    return _measure(wide, len(flat), report) if any(wide.values()) else None
 
 
 def _measure(
     wide: Mapping[str, Sequence[Path]], total: int, report: DataReport
-) -> tuple[float, float] | None:
+) -> list[float] | None:
     """The range of all images, from those of train with more than 8 bits, if it has any."""
-    extremes = {split: found for split in wide if (found := _find_extremes(wide[split]))}
+    extremes = dict[str, np.ndarray]()  # (N, 3) of each split: lowest, highest, whether whole
+    for split, paths in wide.items():
+        measured = paths[:: math.ceil(len(paths) / MAX_MEASURED) or 1]
+        found, _ = try_all(_extremes_of, measured, "measuring pixels")  # errors are noticed later
+        if found:
+            extremes[split] = np.array(found)
     if not extremes:
         return None
     first = next(iter(extremes))  # train, unless only others have such images
-    low = min(found.low for found in extremes[first])
-    high = max(found.high for found in extremes[first])
-    chosen = choose_range(low, high, is_whole=all(found.is_whole for found in extremes[first]))
+    low, high = extremes[first][:, 0].min().item(), extremes[first][:, 1].max().item()
+    chosen = choose_range(low, high, is_whole=bool(extremes[first][:, 2].all()))
     report.note(
         f"{sum(map(len, wide.values())):,} of {total:,} images have more than 8 bits per value, "
         f"for example {wide[first][0]}. In {first}, the values go from {low:,.6g} to {high:,.6g}. "
         f"In all images, {chosen[0]:,.6g} becomes 0 and {chosen[1]:,.6g} becomes 255."
     )
-    for split, found in extremes.items():
-        beyond = sum(x.low < chosen[0] or x.high > chosen[1] for x in found)
+    for split, values in extremes.items():
+        beyond = np.count_nonzero((values[:, 0] < chosen[0]) | (values[:, 1] > chosen[1]))
         if beyond:
             report.note(
-                f"{beyond:,} of {len(found):,} images of {split} have values beyond that range, "
+                f"{beyond:,} of {len(values):,} images of {split} have values beyond that range, "
                 "which become 0 or 255."
             )
     return chosen
 
 
-def _find_extremes(wide: Sequence[Path]) -> list[Extremes]:
-    """The extremes of the images, or of some of them if they are very many.
-
-    Those that cannot be read are left out; they are noticed later.
-    """
-    if not wide:
-        return []
-    measured = wide[:: math.ceil(len(wide) / MAX_MEASURED)]
-    return try_all(_extremes_of, measured, "measuring pixels")[0]
-
-
-def choose_range(low: float, high: float, *, is_whole: bool) -> tuple[float, float]:
+def choose_range(low: float, high: float, *, is_whole: bool) -> list[float]:
     """The range for pixels from ``low`` to ``high``, which are whole numbers or fractions."""
     if is_whole and low >= 0:
         highest = 2 ** max(8, int(high).bit_length()) - 1
         if highest == 255 or high - low >= NARROW * highest or low == high:
-            return 0, highest
+            return [0, highest]
     elif low >= 0 and high <= 1:
-        return 0, 1
-    return low, high if high > low else low + 1
+        return [0, 1]
+    return [low, high if high > low else low + 1]
 
 
-def _extremes_of(path: Path) -> Extremes:
+def _extremes_of(path: Path) -> tuple[float, float, bool]:
+    """The lowest and the highest value of an image, and whether all are whole numbers."""
     with open_image(path) as file:
         if has_deep_colors(file):
             values = read_deep_colors(path)
@@ -183,4 +164,4 @@ def _extremes_of(path: Path) -> Extremes:
     values = values if is_whole else values[np.isfinite(values)]
     if not values.size:
         raise ImageError(f"{path} has no pixel that is a number.")
-    return Extremes(values.min().item(), values.max().item(), is_whole)
+    return values.min().item(), values.max().item(), is_whole

@@ -3,7 +3,7 @@
 import struct
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +43,11 @@ class ImageError(UserError):
 
 
 def read_image(path: Path, side: int | None = None, pixel_range: Range | None = None) -> Tensor:
-    """Read an RGB image (3, H, W) uint8, turned as its EXIF orientation says.
+    """Read an RGB image (3, H, W) uint8, turned as its EXIF orientation says, on white.
 
-    What is transparent becomes white. If the shorter side is longer than ``side`` pixels, the
-    image is resized to that; the JPEG decoder then does most of the work, which is faster.
-
-    Args:
-        path: the file.
-        side: longest length of the shorter side.
-        pixel_range: of files with more than 8 bits per value; see ``find_pixel_range``.
-
-    Raises:
-        ImageError: the file cannot be read, or has more than 8 bits and there is no range.
+    If the shorter side is longer than ``side`` pixels, the image is resized to that; the JPEG
+    decoder then does most of the work, which is faster. Files with more than 8 bits per value need
+    a ``pixel_range`` (see ``find_pixel_range``). An ImageError if the file cannot be read.
     """
     with open_image(path) as file:
         file.draft("RGB", _shrink(file.size, side))
@@ -103,7 +96,7 @@ def turn_upright(image: Image.Image) -> Image.Image:
 
 
 def is_wide(image: Image.Image) -> bool:
-    """Whether the pixels are numbers of more than 8 bits, or with fractions."""
+    """Whether the pixels are gray with more than 8 bits, or with fractions."""
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
@@ -214,7 +207,7 @@ def explain_damage(path: Path, error: BaseException) -> str:
     if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif", b"ftypmsf1"):
         return "is not supported: it is HEIC, whatever its suffix. Convert it to JPEG."
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        reason = _explain_tiff(path)
+        reason = _explain_tiff(path) if isinstance(error, UnidentifiedImageError) else ""
         if reason:
             return f"is not supported: it is a TIFF {reason}. Save it as RGB or gray."
     if not start:
@@ -228,23 +221,17 @@ def explain_damage(path: Path, error: BaseException) -> str:
 
 def _explain_tiff(path: Path) -> str:
     """What kind of TIFF a file is, if its header is sound; otherwise nothing."""
-    tags = ExifTags.Base
-    try:
-        with Image.open(path):
-            return ""  # the header is known, so the pixels are damaged
-    except CANNOT_READ:
-        pass
     try:
         with path.open("rb") as file:
-            header = file.read(8)
-            directory = TiffImagePlugin.ImageFileDirectory_v2(header)
+            directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
             file.seek(directory.next)
             directory.load(file)
-        bits = directory.get(tags.BitsPerSample, (1,))
-        channels = directory.get(tags.SamplesPerPixel, 1)
+        bits = directory.get(ExifTags.Base.BitsPerSample, (1,))
+        return (
+            f"with {directory.get(ExifTags.Base.SamplesPerPixel, 1)} channels of {max(bits)} bits"
+        )
     except CANNOT_READ:
         return ""
-    return f"with {channels} channels of {max(bits)} bits"
 
 
 def _shrink(size: tuple[int, int], side: int | None) -> tuple[int, int]:
@@ -260,17 +247,13 @@ def channel_statistics(images: BatchDataset | Sequence[Any]) -> dict[str, list[f
     Samples that cannot be read are left out here; training and check-data name them all.
     """
     count, sums, squares = 0, torch.zeros(()), torch.zeros(())
-    error: UserError | None = None
     for index in range(0, len(images), max(1, len(images) // 256)):
-        try:
+        with suppress(UserError):
             pixels = images[index][0].flatten(1).double() / 255
-        except UserError as found:
-            error = found
-            continue
-        count += pixels.shape[1]
-        sums, squares = sums + pixels.sum(1), squares + pixels.square().sum(1)
-    if count == 0 and error is not None:
-        raise error
+            count += pixels.shape[1]
+            sums, squares = sums + pixels.sum(1), squares + pixels.square().sum(1)
+    if count == 0:
+        images[0]  # says why it cannot be read
     mean = sums / count
     std = (squares / count - mean.square()).clamp(min=1e-6).sqrt()
     return {"mean": mean.tolist(), "std": std.tolist()}

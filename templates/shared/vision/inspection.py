@@ -1,7 +1,7 @@
 """What takes longer to find in images: duplicates, damage, sizes. For the command check-data."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
@@ -9,17 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..engine.data_report import DataReport, some
+from ..engine.data_report import DataReport
 from ..engine.errors import UserError
-from ..engine.threads import try_all
 from .images import Range, open_image, oriented_size, to_rgb
+from .threads import try_all
 
 THUMBNAIL = 8  # pixels of each side
 MIN_CORRELATION = 0.995  # of the thumbnails of near duplicates
 MAX_COMPARED = 30_000  # images that are compared with each other
 MAX_PAIRS = 100_000
 CHUNK = 512  # rows of the matrix of correlations
-FIRST_BYTES = 2**16  # files that differ, mostly differ in these
 
 
 class Picture(NamedTuple):
@@ -34,6 +33,8 @@ class Picture(NamedTuple):
     """(8, 8, 3) uint8."""
     is_blank: bool
     """Whether all its pixels have the same color."""
+    digest: bytes
+    """A hash of the content of the file."""
 
 
 def inspect_images(
@@ -52,7 +53,12 @@ def inspect_images(
         labels: of each image, if it has one.
         pixel_range: of images with more than 8 bits.
     """
-    pictures, errors = _look_at(splits, labels, pixel_range)
+    files = [
+        (path, split, labels[split][number] if labels else None)
+        for split, paths in splits.items()
+        for number, path in enumerate(paths)
+    ]
+    pictures, errors = try_all(lambda file: _look(*file, pixel_range), files, "looking at images")
     for number, what in enumerate(("width in pixels", "height in pixels")):
         report.values[what] = {
             split: np.array([p.size[number] for p in pictures if p.split == split])
@@ -60,32 +66,19 @@ def inspect_images(
         }
     total = len(pictures) + len(errors)
     blank = [picture.path for picture in pictures if picture.is_blank]
-    if blank:
-        report.note(f"Of one color only: {some(blank, total, 'image')}.")
-    copies = find_copies([picture.path for picture in pictures])
-    _note_duplicates([[pictures[i] for i in group] for group in copies], "The same file", report)
-    repeated = {i for group in copies for i in group[1:]}
-    others = [p for i, p in enumerate(pictures) if i not in repeated and not p.is_blank]
+    report.note_some("Of one color only", blank, total, "image")
+    by_content: dict[bytes, list[Picture]] = defaultdict(list)
+    for picture in pictures:
+        by_content[picture.digest].append(picture)
+    copies = [group for group in by_content.values() if len(group) > 1]
+    _note_duplicates(copies, "The same file", report)
+    others = [group[0] for group in by_content.values() if not group[0].is_blank]
     compared = others[:: -(-len(others) // MAX_COMPARED) or 1]
     if len(compared) < len(others):
         report.note(f"Near duplicates were looked for among {len(compared):,} images.")
     pairs = find_near(np.array([picture.thumbnail for picture in compared]))
     _note_duplicates([[compared[i], compared[j]] for i, j in pairs], "Nearly the same", report)
     return errors
-
-
-def _look_at(
-    splits: Mapping[str, Sequence[Path]],
-    labels: Mapping[str, Sequence[str]] | None,
-    pixel_range: Range | None,
-) -> tuple[list[Picture], list[UserError]]:
-    """All images, and the errors of those that cannot be read."""
-    files = [
-        (path, split, labels[split][number] if labels else None)
-        for split, paths in splits.items()
-        for number, path in enumerate(paths)
-    ]
-    return try_all(lambda file: _look(*file, pixel_range), files, "looking at images")
 
 
 def _look(path: Path, split: str, label: str | None, pixel_range: Range | None) -> Picture:
@@ -95,31 +88,8 @@ def _look(path: Path, split: str, label: str | None, pixel_range: Range | None) 
         image = to_rgb(file, path, pixel_range)
     is_blank = len(image.getcolors(maxcolors=2) or ()) == 1
     small = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, reducing_gap=2.0)
-    return Picture(path, split, label, size, np.asarray(small), is_blank)
-
-
-def find_copies(paths: Sequence[Path]) -> list[list[int]]:
-    """Groups of files with the same content, by their numbers."""
-    groups = _regroup([range(len(paths))], lambda i: paths[i].stat().st_size)
-    groups = _regroup(groups, lambda i: _digest(paths[i], FIRST_BYTES))
-    return _regroup(groups, lambda i: _digest(paths[i], -1))
-
-
-def _regroup(groups: Iterable[Sequence[int]], key: Callable[[int], object]) -> list[list[int]]:
-    """The members of each group that have the same key, where there are several."""
-    found: list[list[int]] = []
-    for group in groups:
-        by_key: dict[object, list[int]] = defaultdict(list)
-        for member in group:
-            by_key[key(member)].append(member)
-        found += [members for members in by_key.values() if len(members) > 1]
-    return found
-
-
-def _digest(path: Path, count: int) -> bytes:
-    """A hash of the first ``count`` bytes of a file; -1 for all."""
-    with path.open("rb", buffering=0) as file:
-        return blake2b(file.read(count), digest_size=16).digest()
+    digest = blake2b(path.read_bytes(), digest_size=16).digest()
+    return Picture(path, split, label, size, np.asarray(small), is_blank, digest)
 
 
 def find_near(thumbnails: np.ndarray) -> list[tuple[int, int]]:

@@ -6,29 +6,27 @@ from typing import TypeVar
 
 from ..engine.data_report import DataReport
 from ..engine.errors import UserError
-from ..engine.splits import SplitSettings, group_splits, split_indices
+from ..engine.splits import group_splits, split_indices
+from .cache import FolderSettings
 
 Item = TypeVar("Item")
 
 
 def split_missing(
     splits: dict[str, list[Item]],
-    settings: SplitSettings,
-    group_by: str | None,
+    settings: FolderSettings,
     path_of: Callable[[Item], Path],
     report: DataReport,
 ) -> dict[str, list[Item]]:
     """Split off "train" what is missing of "val" and "test".
 
+    A UserError if there are too few images.
+
     Args:
         splits: the items of each split, at least of "train".
-        settings: how to split.
-        group_by: which images stay together; see ``group_files``.
-        path_of: the image file of an item, for ``group_by``.
+        settings: how to split, and which images stay together.
+        path_of: the image file of an item.
         report: gets the groups that are in two splits.
-
-    Raises:
-        UserError: there are too few images.
     """
     train, missing = splits["train"], tuple(name for name in ("val", "test") if name not in splits)
     if len(train) <= len(missing):
@@ -40,7 +38,7 @@ def split_missing(
         if not items:
             raise UserError(f"There are no images in the split {name}. Add some, or remove it.")
     paths = {name: [path_of(item) for item in items] for name, items in splits.items()}
-    groups = group_splits(paths, group_by, report)
+    groups = group_splits(paths, settings.group_by, report)
     indices = split_indices(len(train), settings, missing=missing, groups=groups)
     splits = splits | {name: [train[i] for i in chosen] for name, chosen in indices.items()}
     return {name: splits[name] for name in ("train", "val", "test")}

@@ -70,7 +70,8 @@ def find_names(cells: pd.Series, names: Sequence[str]) -> np.ndarray:
 
     yes and no are also found as True and False, or as 1 and 0.
     """
-    texts, codes = _unique(cells)
+    codes, unique = pd.factorize(cells)
+    texts = [*map(str, unique)]
     numbers = {name: number for number, name in enumerate(names)}
     by_key = Counter(map(key, names))
     keys = {key(name): number for name, number in numbers.items() if by_key[key(name)] == 1}
@@ -88,8 +89,3 @@ def _find_yes_or_no(texts: Sequence[str], keys: Mapping[str, int]) -> list[int]:
     yes = next((number for name, number in keys.items() if name in YES), -1)
     no = next((number for name, number in keys.items() if name in NO), -1)
     return [yes if word in YES else no for word in words]
-
-
-def _unique(cells: pd.Series) -> tuple[list[str], np.ndarray]:
-    codes, texts = pd.factorize(cells)
-    return [str(text) for text in texts], codes

@@ -16,11 +16,8 @@ from .class_names import GAP_WORDS
 from .layout import NUMBER, SPACES, Layout, decimal_mark, find_layout, looks_numeric, split_cells
 
 CODE = re.compile(r"0\d+|[1-9]\d{16,}")
-NUMBER_GAPS = [
-    "",
-    "NaN",
-    *{form(word) for word in GAP_WORDS for form in (str, str.upper, str.title)},
-]
+FORMS = (str, str.upper, str.title)
+NUMBER_GAPS = ["", "NaN", *{form(word) for word in GAP_WORDS for form in FORMS}]
 THOUSANDTHS = re.compile(r"[+-]?(\d{1,3}\.\d{3}|\d+)")
 
 
@@ -30,10 +27,8 @@ def read_delimited(
     """The rows, and the decimal mark. The index is their number in the file; its first line is 1.
 
     A column in which every cell is a plain number has numbers. All others, and those in
-    ``text_columns``, have texts as they are written, and NaN where a cell is empty.
-
-    Raises:
-        UserError: it is not a table.
+    ``text_columns``, have texts as they are written, and NaN where a cell is empty. A UserError if
+    it is not a table.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
@@ -44,9 +39,7 @@ def read_delimited(
     if layout.num_above:
         *above, text = text.split("\n", layout.num_above)
         shown = " ".join(" ".join(above).split())[:60]
-        report.note(
-            f"{path.name}: what stands above the names of the columns is left out: {shown!r}."
-        )
+        report.note(f"{path.name}: left out, above the names of the columns: {shown!r}.")
     first_row = layout.num_above + bool(declared) + 2
     frame = _parse(path, text, layout, text_columns, first_row)
     frame.index = pd.RangeIndex(first_row, first_row + len(frame))
@@ -167,11 +160,8 @@ def _note_short_rows(
             return
     widths = [len(row) for row in split_cells(text, layout.separator)][1:]
     narrow = [row for row, n in zip(frame.index, widths, strict=False) if 0 < n < len(layout.names)]
-    if narrow:
-        report.note(
-            f"{path.name}: there are fewer cells than columns in "
-            f"{some(narrow, len(frame), 'row')}. The last ones are read as gaps."
-        )
+    what = f"{path.name}: fewer cells than columns, of which the last ones are read as gaps"
+    report.note_some(what, narrow, len(frame), "row")
 
 
 def _drop_repeated_names(frame: pd.DataFrame, name: str, report: DataReport) -> pd.DataFrame:
@@ -180,12 +170,8 @@ def _drop_repeated_names(frame: pd.DataFrame, name: str, report: DataReport) -> 
     if not texts or not (frame[texts[0]] == texts[0]).any():
         return frame
     is_names = (frame.astype(str) == frame.columns.to_numpy(dtype=object)).all(axis=1)
-    rows = frame.index[is_names].tolist()
-    if rows:
-        report.note(
-            f"{name}: the names of the columns are repeated in {some(rows, len(frame), 'row')}. "
-            "These are left out."
-        )
+    what = f"{name}: left out, because they repeat the names of the columns"
+    report.note_some(what, frame.index[is_names].tolist(), len(frame), "row")
     return frame[~is_names]
 
 

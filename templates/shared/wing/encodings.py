@@ -30,8 +30,7 @@ def read_bytes(path: Path) -> bytes:
 def decode(content: bytes, path: Path) -> tuple[str, str]:
     """The text, and its encoding if that had to be guessed (else nothing).
 
-    Raises:
-        UserError: the file is not text, or in no encoding that can be recognized.
+    A UserError if the file is not text, or in no encoding that can be recognized.
     """
     text, guessed = _decode(content, path)
     if CONTROL.search(text[:4000]):

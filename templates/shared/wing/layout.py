@@ -49,8 +49,7 @@ class Layout:
 def find_layout(path: Path, text: str, separator: str = "") -> Layout:
     """The layout in which the first rows have most often the same number of cells.
 
-    Raises:
-        UserError: there are no names of columns, or two are the same.
+    A UserError if there are no names of columns, or two are the same.
     """
     head = text[:HEAD_CHARACTERS]
     head = head[: head.rfind("\n") + 1] or head

@@ -59,15 +59,13 @@ class Table:
 
 def suffix_of(path: Path) -> str:
     """The suffix that tells the kind of a file: .csv of a.csv and of a.csv.gz."""
-    name = path.name.lower().removesuffix(".gz")
-    return Path(name).suffix
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 def read_table(path: Path, report: DataReport, text_columns: Collection[str] = ()) -> Table:
     """The table in a file. Columns in ``text_columns`` are texts, even if all cells are numbers.
 
-    Raises:
-        UserError: it cannot be read, is damaged, or is not a table.
+    A UserError if it cannot be read, is damaged, or is not a table.
     """
     suffix = suffix_of(path)
     if suffix not in SUFFIXES:
@@ -96,9 +94,10 @@ def read_table(path: Path, report: DataReport, text_columns: Collection[str] = (
 def _read_binary(path: Path, content: bytes, suffix: str, report: DataReport) -> pd.DataFrame:
     """Parquet or Excel, through a package that the project has as an extra."""
     kind, package, extra = PACKAGES[suffix]
-    read = _read_parquet if suffix == ".parquet" else _read_excel
     damaged = f"{path} is damaged, or no {kind} file. Save it again, or as .csv."
-    if not (_is_parquet(content) if suffix == ".parquet" else _is_excel(content)):
+    if not (
+        content[:4] == b"PAR1" if kind == "Parquet" else zipfile.is_zipfile(io.BytesIO(content))
+    ):
         raise UserError(damaged)
     if importlib.util.find_spec(package) is None:
         raise UserError(
@@ -106,26 +105,14 @@ def _read_binary(path: Path, content: bytes, suffix: str, report: DataReport) ->
             f'`python -m pip install -e ".[{extra}]"`; or save the table as .csv.'
         )
     try:
-        return read(path, content, report)
+        return _read_parquet(content) if kind == "Parquet" else _read_excel(path, content, report)
     except UserError:
         raise
     except Exception as error:  # of many kinds, as the file may be damaged in any place
         raise UserError(damaged) from error
 
 
-def _is_parquet(content: bytes) -> bool:
-    return len(content) > 12 and content[:4] == content[-4:] == b"PAR1"
-
-
-def _is_excel(content: bytes) -> bool:
-    file = io.BytesIO(content)
-    if not zipfile.is_zipfile(file):
-        return False
-    names = zipfile.ZipFile(file).namelist()
-    return any(name.startswith("xl/worksheets/") for name in names)
-
-
-def _read_parquet(path: Path, content: bytes, report: DataReport) -> pd.DataFrame:
+def _read_parquet(content: bytes) -> pd.DataFrame:
     frame = pd.read_parquet(io.BytesIO(content), engine="pyarrow")
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
@@ -160,17 +147,23 @@ def _read_json(path: Path, text: str) -> pd.DataFrame:
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}.") from None
     if isinstance(content, dict):
-        lists = [v for v in content.values() if isinstance(v, list) and v and _is_object(v[0])]
+        lists = [v for v in content.values() if isinstance(v, list) and v and _is_rows(v[:1])]
         content = lists[0] if len(lists) == 1 else content
-    if isinstance(content, list) and all(map(_is_object, content)):
+    if _is_rows(content):
         return pd.DataFrame(content, index=range(1, len(content) + 1))
     if isinstance(content, dict) and {"columns", "data"} <= content.keys():
         content = dict(zip(content["columns"], zip(*content["data"], strict=True), strict=True))
-    if not isinstance(content, dict) or not all(map(_is_column, content.values())):
-        example = '[{"a": 1, "b": "x"}, ...]'
-        raise UserError(f"{path} is no table. Write it as a list of rows: {example}.")
-    frame = pd.DataFrame({name: pd.Series(column) for name, column in content.items()})
-    return frame.set_axis(range(1, len(frame) + 1), axis=0)
+    if isinstance(content, dict) and all(
+        isinstance(v, list | dict | tuple) for v in content.values()
+    ):
+        frame = pd.DataFrame({name: pd.Series(column) for name, column in content.items()})
+        return frame.set_axis(range(1, len(frame) + 1), axis=0)
+    example = '[{"a": 1, "b": "x"}, ...]'
+    raise UserError(f"{path} is no table. Write it as a list of rows: {example}.")
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
 
 
 def _read_lines(path: Path, text: str) -> pd.DataFrame:
@@ -191,14 +184,6 @@ def _read_lines(path: Path, text: str) -> pd.DataFrame:
             f"{some(wrong, len(lines), 'line')}."
         )
     return pd.DataFrame(list(rows.values()), index=list(rows))
-
-
-def _is_column(value: Any) -> bool:
-    return isinstance(value, list | dict | tuple)
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
 
 
 def _to_plain(cells: pd.Series, as_text: bool, unit: str) -> pd.Series:
@@ -223,9 +208,7 @@ def _to_plain(cells: pd.Series, as_text: bool, unit: str) -> pd.Series:
 
 
 def _cell_text(value: Any) -> str:
-    """A cell that is no text as one: 3 for 3.0."""
-    if isinstance(value, str):
-        return value
+    """A cell as a text: 3 for 3.0."""
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:

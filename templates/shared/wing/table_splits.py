@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Hashable, Mapping
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +12,13 @@ from ..engine.errors import UserError
 from ..engine.splits import find_splits, note_common_groups
 from .table_files import SUFFIXES, Table, read_table, suffix_of
 
+SPLITS = ("train", "val", "test")
+
 
 def find_table_files(path: Path, report: DataReport) -> dict[str, Path]:
     """The file of each split; nothing if ``path`` is a folder without tables.
 
-    Raises:
-        UserError: there is no such file or folder, or none of several tables is named train.
+    A UserError if there is no such file or folder, or none of several tables is named train.
     """
     if not path.exists():
         raise UserError(f"There is no {path}. Type --data with a file or folder that is there.")
@@ -35,9 +37,8 @@ def find_table_files(path: Path, report: DataReport) -> dict[str, Path]:
             f"{path} has no train.csv (or .tsv, .parquet, ...), but {names}. Rename the file with "
             "the training rows, or type --data with one file."
         )
-    if found and others:
-        aside = [file.name for file in others]
-        report.note(f"{path}: left aside: {some(aside, len(tables), 'table')}.")
+    aside = [file.name for file in others] if found else []
+    report.note_some(f"{path}: left aside", aside, len(tables), "table")
     return found
 
 
@@ -71,25 +72,20 @@ def read_splits(
     if not files:
         raise UserError(f"{path} has no table in it ({', '.join(SUFFIXES)}). Add train.csv.")
     tables = {split: read_table(file, report, text_columns) for split, file in files.items()}
-    return leave_unlabeled_aside(tables, target, report)
-
-
-def leave_unlabeled_aside(
-    tables: Mapping[str, Table], target: str | None, report: DataReport
-) -> dict[str, Table]:
-    """The tables without a test set that has no target; a note says what it is."""
     test = tables.get("test")
-    if test is None or target is None or target not in tables["train"].frame:
-        return dict(tables)
-    if target in test.frame and test.frame[target].notna().any():
-        return dict(tables)
-    problem = "no column" if target not in test.frame else "nothing in the column"
-    report.note(
-        f"{test.name} has {problem} {target!r}: it looks like data to predict, as in Kaggle's "
-        "competitions. It is left aside (the command predict reads it), and the test set is split "
-        f"off {tables['train'].name}."
-    )
-    return {split: table for split, table in tables.items() if split != "test"}
+    if test is not None and target in tables["train"].frame and not _has(test, target):
+        problem = "no column" if target not in test.frame else "nothing in the column"
+        report.note(
+            f"{test.name} has {problem} {target!r}: it looks like data to predict, as in Kaggle's "
+            "competitions. It is left aside (the command predict reads it), and the test set is "
+            f"split off {tables['train'].name}."
+        )
+        del tables["test"]
+    return tables
+
+
+def _has(table: Table, column: str | None) -> bool:
+    return column in table.frame and bool(table.frame[column].notna().any())
 
 
 def groups_of(cells: pd.Series) -> list[Hashable]:
@@ -119,13 +115,11 @@ def hash_rows(frame: pd.DataFrame) -> pd.Series:
 def note_equal_samples(splits: Mapping[str, pd.DataFrame], noun: str, report: DataReport) -> None:
     """Say which samples are in two splits; the index names them."""
     hashes = {split: hash_rows(frame) for split, frame in splits.items()}
-    names = [split for split in ("train", "val", "test") if split in hashes]
-    for number, first in enumerate(names):
-        for second in names[number + 1 :]:
-            common = hashes[second].isin(hashes[first])
-            if common.any():
-                found = some(common.index[common].tolist(), len(common), noun)
-                report.note(f"{second}: {found}, are also in {first}.")
+    for first, second in combinations([split for split in SPLITS if split in hashes], 2):
+        common = hashes[second].isin(hashes[first])
+        if common.any():
+            found = some(common.index[common].tolist(), len(common), noun)
+            report.note(f"{second}: {found}, are also in {first}.")
 
 
 def note_other_targets(

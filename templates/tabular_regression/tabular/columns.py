@@ -31,11 +31,8 @@ def select_columns(
     """Numeric columns with statistics, categorical ones with categories, those left out with the
     reason, and the formats of the columns that are needed.
 
-    A category with a single row teaches nothing but that row, so
-    it is read like an unknown one.
-
-    Raises:
-        UserError: nothing is left to predict from, or nothing to predict.
+    A category with a single row teaches nothing but that row, so it is read like an unknown one. A
+    UserError if nothing is left to predict from, or nothing to predict.
     """
     numeric: dict[str, Statistics] = {}
     categories: dict[str, list[str]] = {}
@@ -63,11 +60,7 @@ def select_columns(
         raise UserError(f"{train.name} has no column from which {target!r} could be predicted.")
     _report_left_out(formats, left_out, report)
     used = {target, *numeric, *categories}
-    needed = {
-        name: how
-        for name, how in formats.items()
-        if name in used or not used.isdisjoint(part_names(name))
-    }
+    needed = {name: how for name, how in formats.items() if used & {name, *part_names(name)}}
     return numeric, categories, left_out, needed
 
 
@@ -85,9 +78,7 @@ def is_id(cells: pd.Series) -> bool:
 
 
 def statistics(values: np.ndarray) -> Statistics:
-    """Of the known values: what to subtract before they become float32, and after that the median,
-    mean and standard deviation; and whether any is missing.
-    """
+    """What to subtract from the values before they become float32, and what they are then."""
     known = values[~np.isnan(values)]
     is_far = abs(known.mean()) > FAR_FROM_ZERO * known.std()
     offset = float(known.mean()) if is_far else 0.0

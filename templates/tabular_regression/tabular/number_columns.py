@@ -1,7 +1,7 @@
 """Columns of numbers in a file: which decimal mark it uses, and which cells are gaps."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +9,13 @@ import pandas as pd
 
 from ..engine.errors import UserError
 from .class_names import NO, YES, key
+from .delimited import CODE
 from .number_texts import THOUSANDS, NumberTexts
 from .table_files import Table
 
 LARGEST = float(np.finfo(np.float32).max)
 MARK_NAMES = {".": "point", ",": "comma"}
 PAIR = re.compile(r"\d{1,2}(,[1-9]?\d)?")
-CODE = re.compile(r"0\d+|[1-9]\d{16,}")
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,12 @@ class TextColumn:
         values = self.numbers.values(mark)
         values[np.abs(values) > LARGEST] = np.nan
         is_wrong = np.isnan(values) & ~self.numbers.is_gap
-        matters = self.is_ambiguous or len(self.marks) == 1
+        mark = mark if self.is_ambiguous or len(self.marks) == 1 else ""
         return NumberColumn(
             np.append(values, np.nan)[self.codes],
             np.append(is_wrong, False)[self.codes],
-            mark if matters else "",
-            self._describe(mark if matters else ""),
+            mark,
+            self._describe(mark),
             self.numbers.examples(is_wrong),
         )
 
@@ -89,15 +89,14 @@ def read_numbers(
 ) -> dict[str, NumberColumn]:
     """Those of the columns that hold numbers.
 
+    A UserError if nothing says what a mark is.
+
     Args:
         table: the file.
         columns: of it.
         decimal: "." or ",", for columns in which a mark may be of decimals or of thousands;
             "auto": as in the other columns of the file.
         before: the decimal marks of the same columns in the training file.
-
-    Raises:
-        UserError: nothing says what a mark is.
     """
     found, texts = dict[str, NumberColumn](), dict[str, TextColumn]()
     for name in columns:
@@ -157,28 +156,20 @@ def _plain_numbers(cells: pd.Series, decimal: str) -> NumberColumn:
 
 
 def read_like(
-    table: Table, columns: Iterable[str], decimal: str, marks: Mapping[str, str]
+    table: Table, columns: Sequence[str], decimal: str, marks: Mapping[str, str]
 ) -> dict[str, NumberColumn]:
     """Columns that are numbers in the training file. What is none here is a wrong cell."""
-    names = list(columns)
-    found = read_numbers(table, names, decimal, marks)
-    for name in names:
-        if name not in found:
-            found[name] = _yes_or_no(table.frame[name]) or _not_numbers(table.frame[name])
-    return found
+    found = read_numbers(table, columns, decimal, marks)
+    return {name: found.get(name) or _read_words(table.frame[name]) for name in columns}
 
 
-def _yes_or_no(cells: pd.Series) -> NumberColumn | None:
-    """True and False, or yes and no, as 1 and 0."""
+def _read_words(cells: pd.Series) -> NumberColumn:
+    """True and False, or yes and no, as 1 and 0; if there is another word, all are wrong cells."""
     words = cells.astype(object).map(lambda cell: key(str(cell)), na_action="ignore")
-    if not words.dropna().isin(YES | NO).all():
-        return None
-    numbers = dict.fromkeys(YES, 1.0) | dict.fromkeys(NO, 0.0)
-    values = words.map(numbers).to_numpy(dtype=np.float64, na_value=np.nan)
-    return NumberColumn(values, np.zeros(len(cells), dtype=bool), how="yes and no as 1 and 0")
-
-
-def _not_numbers(cells: pd.Series) -> NumberColumn:
+    if words.dropna().isin(YES | NO).all():
+        numbers = dict.fromkeys(YES, 1.0) | dict.fromkeys(NO, 0.0)
+        values = words.map(numbers).to_numpy(dtype=np.float64, na_value=np.nan)
+        return NumberColumn(values, np.zeros(len(cells), dtype=bool), how="yes and no as 1 and 0")
     examples = ", ".join(map(repr, cells.dropna().astype(str).unique()[:3]))
     nothing = np.full(len(cells), np.nan)
     return NumberColumn(nothing, cells.notna().to_numpy(), examples=examples)

@@ -47,9 +47,8 @@ class NumberTexts:
     def __init__(self, texts: Sequence[str], counts: np.ndarray) -> None:
         plain = [EVEN.sub("", text.translate(TRANSLATION).strip()) for text in texts]
         self.texts, self.counts = texts, counts
-        self.is_gap = np.array(
-            [not text or text.lower() in GAP_WORDS for text in plain], dtype=bool
-        )
+        is_gap = [not text or text.lower() in GAP_WORDS for text in plain]
+        self.is_gap = np.array(is_gap, dtype=bool)
         self.parts = self._take_apart(plain)
         self.currency, self.unit, self.factors = "", "", dict.fromkeys([""], 1.0)
         self._agree_on_units()
@@ -76,19 +75,16 @@ class NumberTexts:
         self.factors = {self.unit: 1.0} if self.unit == "%" else {self.unit: 1.0, "": 1.0}
         if len(units) > 1 and units.keys() <= FACTORS.keys():
             self.factors = {unit: FACTORS[unit] for unit in units}
-        known = {self.currency, ""}
-        self.parts = [
-            part
-            if part and _singular(part["unit"]) in self.factors and part["currency"] in known
-            else None
-            for part in self.parts
-        ]
+        self.parts = [part if part and self._agrees(part) else None for part in self.parts]
+
+    def _agrees(self, part: re.Match[str]) -> bool:
+        is_known = _singular(part["unit"]) in self.factors
+        return is_known and part["currency"] in (self.currency, "")
 
     def _fits(self, mark: str) -> np.ndarray:
         """(U,) bool: which texts are numbers with this decimal mark."""
-        pattern = DECIMAL[mark]
         digits = [part["digits"] if part else "" for part in self.parts]
-        return np.array([bool(pattern.fullmatch(text)) for text in digits], dtype=bool)
+        return np.array([bool(DECIMAL[mark].fullmatch(text)) for text in digits], dtype=bool)
 
     def _find_marks(self) -> list[str]:
         """The decimal marks with which the texts can be read; both only if that is not sure."""
@@ -112,13 +108,9 @@ class NumberTexts:
 
     def values(self, mark: str) -> np.ndarray:
         """(U,) float64, with this decimal mark; NaN for gaps and for what is no number."""
-        return np.array(
-            [
-                self._value(part, mark) if part and fits else np.nan
-                for part, fits in zip(self.parts, self.fits[mark].tolist(), strict=True)
-            ],
-            dtype=np.float64,
-        )
+        pairs = zip(self.parts, self.fits[mark].tolist(), strict=True)
+        values = [self._value(part, mark) if part and fits else np.nan for part, fits in pairs]
+        return np.array(values, dtype=np.float64)
 
     def _value(self, part: re.Match[str], mark: str) -> float:
         digits = part["digits"].translate(TO_FLOAT[mark])
@@ -133,11 +125,9 @@ class NumberTexts:
 
 def _singular(unit: str) -> str:
     """The unit without capital letters, point and plural; K and M are factors."""
-    return (
-        unit
-        if not unit or unit in FACTORS
-        else unit.casefold().rstrip(".").removesuffix("s") or unit
-    )
+    if unit in FACTORS:  # or if there is none
+        return unit
+    return unit.casefold().rstrip(".").removesuffix("s") or unit
 
 
 def _is_whole(part: re.Match[str]) -> bool:

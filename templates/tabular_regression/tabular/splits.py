@@ -24,8 +24,7 @@ def split_table(
 ) -> dict[str, Table]:
     """Split off the training table what there is no file for; every class in the same proportion.
 
-    Raises:
-        UserError: there are too few rows, or too few of a class.
+    A UserError if there are too few rows, or too few of a class.
     """
     missing = [name for name in ("val", "test") if name not in files]
     if len(table.frame) < MIN_ROWS:
@@ -39,7 +38,7 @@ def split_table(
         groups = groups_of(files["train"].frame.loc[table.frame.index, options.group])
     if options.classify:
         classes = find_classes(table, options.target)
-        labels = class_numbers(table, options.target, classes).tolist()
+        labels = target_numbers(table, options.target, classes).tolist()
         indices = split_classes(labels, classes, settings, missing, "rows", groups)
     else:
         indices = split_indices(len(table.frame), settings, missing=missing, groups=groups)
@@ -62,12 +61,19 @@ def find_classes(table: Table, target: str) -> list[str]:
 def count_classes(train: Table, target: str) -> dict[str, int]:
     """The classes of the training rows in order, and how many rows each has."""
     classes = find_classes(train, target)
-    counts = np.bincount(class_numbers(train, target, classes), minlength=len(classes))
+    counts = np.bincount(target_numbers(train, target, classes), minlength=len(classes))
     return dict(zip(classes, counts.tolist(), strict=True))
 
 
-def class_numbers(table: Table, target: str, classes: Sequence[str]) -> np.ndarray:
-    """The number of each row's class, (N,) int64; a UserError if there are other classes."""
+def target_numbers(table: Table, target: str, classes: Sequence[str]) -> np.ndarray:
+    """What to predict: the number of each row's class, (N,) int64, or float64 without classes.
+
+    All zero for a table without it, as predict has them. A UserError if there are other classes.
+    """
+    if target not in table.frame:
+        return np.zeros(len(table.frame), np.int64)
+    if not classes:
+        return table.numbers(target)
     labels = table.frame[target]
     numbers = find_names(labels, classes)
     unknown = numbers < 0

@@ -10,8 +10,7 @@ from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
 from ..engine.files import shorten
 from .class_names import GAP_WORDS, clean, join_spellings
-from .date_columns import find_dates, to_dates
-from .dates import PARTS, date_parts, name_format
+from .dates import PARTS, date_parts, find_dates, name_format, to_dates
 from .number_columns import MARK_NAMES, NumberColumn, TextColumn, read_like, read_numbers
 from .number_texts import CELL
 from .table_files import Table, read_table
@@ -63,9 +62,9 @@ def read_training_table(
 ) -> tuple[Table, Formats]:
     """The rows that have a target, with typed columns; and how each column was read.
 
-    Raises:
-        UserError: a decimal mark or the order in dates is not clear, or the target is no number.
+    A UserError if a decimal mark or the order in dates is not clear, or the target is no number.
     """
+    options.check(table)
     aside = {*options.dropped, options.group}
     columns = [name for name in table.frame if name not in aside or name == options.target]
     texts = {*options.categorical, *([options.target] if options.classify else [])}
@@ -94,7 +93,11 @@ def read_training_table(
         report.columns[name] = line
         cells = table.frame[name]
         if formats[name] == TEXT and name in candidates and TextColumn(cells).looks_numeric:
-            report.note(_looks_numeric(cells, name))
+            shown = ", ".join(map(repr, cells.dropna().astype(str).unique()[:4]))
+            report.note(
+                f"{name} looks like numbers, but is read as names ({shown}). If it has numbers, "
+                "write them in one way, or type --decimal with their decimal mark."
+            )
     return typed, formats
 
 
@@ -114,10 +117,9 @@ def read_other_table(
     marks = {name: formats[name] for name in names}
     numbers = read_like(table, names, options.decimal, marks)
     others = [name for name, how in numbers.items() if {how.mark, marks[name]} == {".", ","}]
-    if others:
-        found = some(others, len(numbers), "column", example="column")
-        mark = MARK_NAMES[numbers[others[0]].mark]
-        report.note(f"{table.name}: {found}, have a decimal {mark}, unlike the training file.")
+    mark = MARK_NAMES[numbers[others[0]].mark] if others else ""
+    what = f"{table.name}: a decimal {mark}, unlike the training file"
+    report.note_some(what, others, len(numbers), "column")
     return _to_types(table, formats, numbers, options.target, report)
 
 
@@ -219,11 +221,3 @@ def _describe(frame: pd.DataFrame, name: str, form: str, how: str) -> str:
         kind = f"number, {how}" if how else "number"
     gaps = len(cells) - len(known)
     return f"{kind}; e.g. {', '.join(shown)}" + (f"; {gaps:,} gaps" if gaps else "")
-
-
-def _looks_numeric(cells: pd.Series, name: str) -> str:
-    shown = ", ".join(map(repr, cells.dropna().astype(str).unique()[:4]))
-    return (
-        f"{name} looks like numbers, but is read as names ({shown}). If it has numbers, write them "
-        "in one way, or type --decimal with their decimal mark."
-    )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
-from ..engine.folders import read_class_folders
 from ..engine.splits import SplitSettings
+from .folders import read_class_folders
 from .texts import Texts, split_texts
 
 
@@ -15,14 +15,13 @@ def read_texts(
 ) -> tuple[dict[str, Texts], list[str]]:
     """The splits of the user's texts, and the names of the classes.
 
+    A UserError if a file cannot be read, or there are too few texts.
+
     Args:
         path: a table, a folder of tables, or a folder with a folder of .txt files per class.
         columns: of the texts, of their classes, and of their groups (or None), in tables.
         settings: what decides which text belongs to which split.
         report: gets what was left out.
-
-    Raises:
-        UserError: a file cannot be read, or there are too few texts.
     """
     from .table_splits import find_table_files, read_splits  # pandas takes half a second
     from .tables import to_texts

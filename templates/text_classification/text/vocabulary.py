@@ -55,7 +55,7 @@ def build_vocabulary(texts: Iterable[list[str]], min_count: int) -> list[str]:
     return sorted(frequent, key=lambda token: (-counts[token], token))
 
 
-def to_numbers(texts: Iterable[list[str]], vocabulary: list[str]) -> list[int]:
+def encode(texts: Iterable[list[str]], vocabulary: list[str]) -> list[int]:
     """The numbers of all tokens, one text after the other."""
     numbers = {token: number for number, token in enumerate(vocabulary, start=FIRST)}
     return [numbers.get(token, UNKNOWN) for tokens in texts for token in tokens]

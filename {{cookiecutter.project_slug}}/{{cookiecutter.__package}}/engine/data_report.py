@@ -32,6 +32,13 @@ class DataReport:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
+    def note_some(
+        self, what: str, faults: Sequence[object], total: int, noun: str, plural: str = ""
+    ) -> None:
+        """Add "what: 5 of 344 rows, for example ...", if there are any; see ``some``."""
+        if faults:
+            self.note(f"{what}: {some(faults, total, noun, plural)}.")
+
     def count_classes(self, split: str, labels: Iterable[int], names: Sequence[str]) -> None:
         """Count the samples of each class of a split; say which classes it does not have."""
         counts = Counter(labels)

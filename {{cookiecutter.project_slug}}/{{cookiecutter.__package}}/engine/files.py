@@ -13,6 +13,9 @@ from unicodedata import east_asian_width
 from .errors import UserError
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+# Of the system and of other programs: .ipynb_checkpoints, ._1.jpg, @eaDir, __MACOSX
+FOREIGN = (".", "@", "__MACOSX", "__pycache__", "$RECYCLE.BIN", "#recycle", "lost+found")
+FOREIGN_FILES = {"thumbs.db", "desktop.ini"}
 
 
 @contextmanager
@@ -73,6 +76,20 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not valid TOML: {error}.") from None
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or not the user's own."""
+    return name.startswith(FOREIGN) or name.lower() in FOREIGN_FILES
+
+
+def list_all_files(folder: Path) -> list[Path]:
+    """Every file in a folder at any depth, sorted, without hidden ones."""
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_foreign(name)]
+        found += [Path(parent, name) for name in names if not is_foreign(name)]
+    return sorted(found)
 
 
 def packaged_file(name: str) -> Path:

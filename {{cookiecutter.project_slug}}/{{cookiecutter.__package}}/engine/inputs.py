@@ -13,7 +13,7 @@ from torch import nn
 from .data import BatchDataset, BatchIndex, SampleDataset
 from .errors import UserError
 from .evaluation import Criterion, to_numpy
-from .listing import list_all_files
+from .files import list_all_files
 from .run import Run
 
 

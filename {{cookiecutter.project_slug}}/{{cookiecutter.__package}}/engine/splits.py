@@ -218,7 +218,8 @@ def note_common_groups(
     splits: Mapping[str, Iterable[Hashable]], made_by: str, report: DataReport
 ) -> None:
     """Say which groups are in two splits."""
-    groups = {split: set(members) for split, members in splits.items()}
+    known = [split for split in ("train", "val", "test") if split in splits]
+    groups = {split: set(splits[split]) for split in known}
     for first, second in combinations(groups, 2):
         common = sorted(map(str, groups[first] & groups[second]))
         if common:

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from .errors import UserError
-from .machine import usable_cpus
+from ..engine.errors import UserError
+from ..engine.machine import usable_cpus
 
 CHUNK = 32  # items for a thread at once; for small files single ones would take longer
 Item = TypeVar("Item")

@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from .data_report import DataReport, some
-from .errors import UserError
-from .listing import FileFinder, is_foreign, list_folders
-from .splits import (
+from ..engine.data_report import DataReport, some
+from ..engine.errors import UserError
+from ..engine.files import is_foreign
+from ..engine.splits import (
     SplitSettings,
     find_splits,
     group_splits,
@@ -19,6 +19,7 @@ from .splits import (
     split_classes,
     split_of,
 )
+from .listing import FileFinder, list_folders
 
 ClassFolders = dict[str, list[Path]]
 """For each split, the folders of its classes."""
@@ -42,7 +43,8 @@ def read_class_folders(
     """The splits and the class names of a folder that has one folder of files per class.
 
     The class folders may also stand below train/, val/ and test/, or folders with names like that.
-    What is missing of val and test is split off train.
+    What is missing of val and test is split off train. A UserError if folders are missing, or it is
+    unclear which of them are splits or classes.
 
     Args:
         root: the folder.
@@ -51,9 +53,6 @@ def read_class_folders(
         noun: what the files are, for messages: images, texts.
         report: gets what was left aside.
         group_by: see ``group_files``.
-
-    Raises:
-        UserError: folders are missing, or it is unclear which of them are splits or classes.
     """
     if not root.is_dir():
         raise UserError(f"There is no folder {root}. Type --data with a folder of {noun}.")
@@ -111,9 +110,8 @@ def _find_class_folders(root: Path, noun: str, report: DataReport) -> ClassFolde
     if "train" in named:
         if not inner["train"]:
             raise UserError(_explain_train(named["train"], others, noun))
-        if others:
-            listed = some(others, len(folders), "folder")
-            report.note(f"Left aside, because they are not in a folder of a split: {listed}.")
+        problem = "Left aside, because they are not in a folder of a split"
+        report.note_some(problem, others, len(folders), "folder")
     else:
         _require_classes(root, named, others)
         names = {folder.name for folder in others}
@@ -146,14 +144,12 @@ def _unpack(folders: list[Path], report: DataReport) -> list[Path]:
 
 def _explain_train(train: Path, others: list[Path], noun: str) -> str:
     """What to do about a folder of the training split without class folders."""
-    problem = f"{train} is the training split by its name, but has no folders of the classes."
-    if not others:
-        return f"{problem} Put the {noun} of each class into a folder with the name of the class."
-    names = ", ".join(folder.name for folder in others[:3])
-    return (
-        f"{problem} Beside it are the folders {names}. If train is a class too, rename it, for "
-        f"example {train.name}_class; else put the class folders into it."
-    )
+    remedy = f"Put the {noun} of each class into a folder with the name of the class."
+    if others:
+        names = ", ".join(folder.name for folder in others[:3])
+        remedy = f"Beside it are the folders {names}. If train is a class too, rename it, for "
+        remedy += f"example {train.name}_class; else put the class folders into it."
+    return f"{train} is the training split by its name, but has no folders of the classes. {remedy}"
 
 
 def _require_classes(root: Path, named: Mapping[str, Path], folders: list[Path]) -> None:
@@ -184,20 +180,12 @@ def _without_splits(folders: ClassFolders, root: Path, report: DataReport) -> Cl
     Unless all splits have them: there is a class called train, the vehicle.
     """
     named = [folder for found in folders.values() for folder in found if split_of(folder.name)]
-    in_all = {
-        folder.name
-        for folder in named
-        if len(folders) > 1
-        and all(folder.name in {other.name for other in found} for found in folders.values())
-        and split_of(folder.name) != "unlabeled"
-    }
+    names = [{folder.name for folder in found} for found in folders.values()]
+    common = set.intersection(*names) if len(names) > 1 else set()
+    in_all = {name for name in common if split_of(name) in ("train", "val", "test")}
     aside = [folder for folder in named if folder.name not in in_all]
-    if aside:
-        listed = some(aside, sum(map(len, folders.values())), "class folder")
-        report.note(
-            f"Left aside, because they have names of splits: {listed}. If they are classes, rename "
-            "them."
-        )
+    problem = "Left aside, because they have names of splits (rename them if they are classes)"
+    report.note_some(problem, aside, sum(map(len, folders.values())), "class folder")
     if in_all:
         report.note(f"Every split has the folder {', '.join(sorted(in_all))}: it is a class.")
     return {
@@ -225,25 +213,19 @@ def _note_loose_files(
     folder: Path, suffixes: Collection[str], noun: str, report: DataReport
 ) -> None:
     """Say which files stand beside the folders of the classes."""
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not is_foreign(entry.name))
+    names = sorted(name for name in os.listdir(folder) if not is_foreign(name))
     loose = [name for name in names if os.path.splitext(name)[1].lower() in suffixes]
     if loose:
-        listed = ", ".join(loose[:3])
         report.note(
             f"Left aside, because they are in no folder of a class: {len(loose):,} {noun} in "
-            f"{folder}, for example {listed}."
+            f"{folder}, for example {', '.join(loose[:3])}."
         )
 
 
 def _without_empty(
     folders: ClassFolders, files: Mapping[Path, list[Path]], finder: FileFinder, report: DataReport
 ) -> ClassFolders:
-    """Leave out class folders without files.
-
-    Raises:
-        UserError: a class folder of train has files, but none that can be read.
-    """
+    """Leave out class folders without files; a UserError if one has only files of other kinds."""
     empty = [folder for folder in files if not files[folder]]
     others = [Path(path) for path in finder.others]
     lost = [
@@ -257,25 +239,21 @@ def _without_empty(
             f"There are no {finder.noun} that can be read in {listed}. {finder.describe_others()} "
             "Convert the files, or remove the folders."
         )
-    if empty:
-        report.note(f"Left out, because they are empty: {some(empty, len(files), 'class folder')}.")
+    report.note_some("Left out, because they are empty", empty, len(files), "class folder")
     kept = {split: [f for f in found if f not in empty] for split, found in folders.items()}
     return {split: found for split, found in kept.items() if found or split == "train"}
 
 
 def _name_classes(folders: ClassFolders, root: Path, noun: str, report: DataReport) -> list[str]:
-    """The names of the classes, which are those of the folders in train.
-
-    Raises:
-        UserError: there is only one, or another split has others.
-    """
+    """The names of the folders in train; a UserError for one only, or for others elsewhere."""
     names = order_classes(folder.name for folder in folders["train"])
     if len(names) < 2:
-        parent = folders["train"][0].parent if folders["train"] else root
+        found = folders["train"]
+        is_nested = len(found) == 1 and len(list_folders(found[0])) > 1
         raise UserError(
-            f"{parent} has {len(names)} class folder(s) with {noun}; at least two are needed. Put "
-            f"the {noun} of each class into a folder with the name of the class."
-            + _hint(folders["train"])
+            f"{found[0].parent if found else root} has {len(names)} class folder(s) with {noun}; "
+            f"at least two are needed. Put the {noun} of each class into a folder with the name of "
+            f"the class.{f' Or do you mean --data {found[0]}?' if is_nested else ''}"
         )
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:
@@ -295,13 +273,6 @@ def _name_classes(folders: ClassFolders, root: Path, noun: str, report: DataRepo
                 f"of training {noun}."
             )
     return names
-
-
-def _hint(folders: list[Path]) -> str:
-    """The folder that may be meant, if the only one found has folders itself."""
-    if len(folders) == 1 and len(list_folders(folders[0])) > 1:
-        return f" Or do you mean --data {folders[0]}?"
-    return ""
 
 
 def _simplify(name: str) -> str:

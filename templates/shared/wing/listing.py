@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 
-from .data_report import DataReport
+from ..engine.data_report import DataReport
+from ..engine.files import is_foreign
 
-# Of the system and of other programs: .ipynb_checkpoints, ._1.jpg, @eaDir, __MACOSX
-FOREIGN = (".", "@", "__MACOSX", "__pycache__", "$RECYCLE.BIN", "#recycle", "lost+found")
-FOREIGN_FILES = {"thumbs.db", "desktop.ini"}
 HEIC = "HEIC cannot be read: convert these files to JPEG."
 RAW = "Raw photos cannot be read: convert these files to TIFF or JPEG."
 ARCHIVE = "Unpack the archives."
@@ -23,40 +21,12 @@ REMEDIES = (
 )
 
 
-def is_foreign(name: str) -> bool:
-    """Whether a file or folder of this name is hidden, or not the user's own."""
-    return name.startswith(FOREIGN) or name.lower() in FOREIGN_FILES
-
-
 def list_folders(folder: Path) -> list[Path]:
     """The folders in a folder, sorted, without hidden ones."""
     entries = sorted(os.scandir(folder), key=attrgetter("name"))
     return [
         folder / entry.name for entry in entries if not is_foreign(entry.name) and entry.is_dir()
     ]
-
-
-def list_files(
-    folder: Path, suffixes: Collection[str], report: DataReport | None = None, noun: str = "files"
-) -> list[Path]:
-    """The files with one of ``suffixes`` at any depth, sorted, without hidden ones.
-
-    With a report, what is left aside is added to it; ``noun`` says what the files are.
-    """
-    finder = FileFinder(suffixes, noun)
-    files = finder.find([folder])[folder]
-    if report is not None:
-        finder.add_notes(report)
-    return files
-
-
-def list_all_files(folder: Path) -> list[Path]:
-    """Every file in a folder at any depth, sorted, without hidden ones."""
-    found: list[Path] = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not is_foreign(name)]
-        found += [Path(parent, name) for name in names if not is_foreign(name)]
-    return sorted(found)
 
 
 @dataclass
@@ -129,11 +99,11 @@ class FileFinder:
         """Say in the report what was left aside."""
         if self.others:
             report.note(self.describe_others())
-        for paths, problem in (
-            (self.hidden, "hidden, or made by other programs"),
-            (self.broken, "links that lead nowhere"),
-            (self.repeated, "links to folders that are read anyway"),
-        ):
+        for problem, paths in {
+            "hidden, or made by other programs": self.hidden,
+            "links that lead nowhere": self.broken,
+            "links to folders that are read anyway": self.repeated,
+        }.items():
             if paths:
                 listed = ", ".join(paths[:3])
                 report.note(f"Left out: {len(paths):,} paths that are {problem}: {listed}.")
