@@ -125,7 +125,12 @@ def write_interval(evaluation: Mapping[str, Any], name: str) -> str:
 
 
 def describe_bootstrap(evaluation: Mapping[str, Any]) -> str:
-    """How the intervals were made, and where they say less than they seem to."""
+    """How the intervals were made, and where they say less than they seem to.
+
+    Empty for an evaluation.json without intervals, of an older version.
+    """
+    if "bootstrap" not in evaluation:
+        return ""
     about = evaluation["bootstrap"]
     samples, count = f"{about['samples']:,} samples", about["resamples"]
     units = f"{about['groups']:,} groups ({samples})" if "groups" in about else samples
@@ -144,7 +149,9 @@ def describe_bootstrap(evaluation: Mapping[str, Any]) -> str:
 
 
 def describe_calibration(calibration: Mapping[str, float]) -> str:
-    """The calibration error, and what the temperature did to it."""
+    """The calibration error, and what the temperature did to it; empty without one."""
+    if not calibration:
+        return ""
     text = f"Calibration error (ECE): {calibration['ece']:.4f}"
     if "temperature" in calibration:
         before = calibration["ece_without_temperature"]
