@@ -51,12 +51,13 @@ def draw_thresholds(logits: np.ndarray, target: np.ndarray, name: str) -> tuple[
     for axes, x, y, limits in curves:
         axes.step(x, y, where="post" if axes is left else "mid", clip_on=False)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
-        for threshold in THRESHOLDS:
-            n = int((limits - threshold).abs().argmin())
-            axes.plot(x[n], y[n], "o", color="C1", markersize=5, clip_on=False)
-            axes.annotate(f"{threshold:g}", (float(x[n]), float(y[n])), xytext=(4, -9), fontsize=7,
-                          textcoords="offset points")
+        for number, threshold in enumerate(THRESHOLDS):  # in several sizes, if they are in one place
+            n, size = int((limits - threshold).abs().argmin()), 11 - 1.5 * number
+            look = {"color": f"C{number + 1}", "markersize": size, "clip_on": False}
+            axes.plot(x[n], y[n], "o", label=f"{threshold:g}", **look)
+    handles, names = left.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right upper", title="threshold")
     return figure, (
-        f"What it costs to say {name} from another probability on: the numbers are thresholds. "
+        f"What is gained and lost if {name} is the answer from another probability on (dots). "
         "Dashed is chance."
     )

@@ -61,7 +61,7 @@ def evaluation_tables(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     if subgroups:
         rows = [
             [row["value"], row["samples"]]
-            + [f"{value:.4g} {write_interval(row, n)}" for n, value in metrics_of(row).items()]
+            + [f"{value:.3g} {write_interval(row, n, 2)}" for n, value in metrics_of(row).items()]
             for row in subgroups["rows"]
         ]
         tables["subgroups"] = [[subgroups["by"], "samples", *metrics_of(subgroups["rows"][0])]]
