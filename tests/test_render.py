@@ -30,8 +30,8 @@ COMMON = {
     "PACKAGE/engine": """
         __init__.py bootstrap.py builds.py calibration.py checkpoint.py data.py data_report.py
         device.py distributed.py errors.py evaluation.py files.py folders.py inputs.py intervals.py
-        judgement.py listing.py loading.py machine.py metric_log.py profiler.py result_table.py run.py run_directory.py seeding.py settings.py
-        signals.py splits.py threads.py
+        judgement.py listing.py loading.py machine.py metric_log.py profiler.py result_table.py
+        run.py run_directory.py seeding.py settings.py signals.py splits.py threads.py
     """,
     "PACKAGE/report": """
         __init__.py base.html.jinja curves.py data.html.jinja data_figures.py macros.html.jinja
