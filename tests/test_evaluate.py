@@ -130,7 +130,7 @@ for _ in range(3):  # other images, some of them twice
 TEXTS = """
 assert said["bootstrap"]["groups"] == len(set(test["group"])) == 15
 rows = said["subgroups"]["rows"]
-assert {row["value"]: row["samples"] for row in rows} == {"web": 40, "shop": 20}
+assert {row["value"]: row["samples"] for row in rows} == {"shop": 40, "web": 20}
 right = test["logits"].argmax(1) == test["target"]
 mean = sum(row["accuracy"] * row["samples"] for row in rows) / 60
 assert abs(mean - right.mean()) < 1e-6 and all(row["intervals"] for row in rows)
