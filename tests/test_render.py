@@ -28,9 +28,10 @@ COMMON = {
         find_batch_size.py find_lr.py main.py predict.py report.py train.py
     """,
     "PACKAGE/engine": """
-        __init__.py builds.py checkpoint.py data.py data_report.py device.py distributed.py
-        errors.py evaluation.py files.py inputs.py loading.py machine.py metric_log.py profiler.py
-        result_table.py run.py run_directory.py seeding.py settings.py signals.py splits.py
+        __init__.py bootstrap.py builds.py calibration.py checkpoint.py data.py data_report.py
+        device.py distributed.py errors.py evaluation.py files.py inputs.py intervals.py
+        judgement.py loading.py machine.py metric_log.py profiler.py result_table.py run.py
+        run_directory.py seeding.py settings.py signals.py splits.py
     """,
     "PACKAGE/report": """
         __init__.py base.html.jinja curves.py data.html.jinja data_figures.py macros.html.jinja
@@ -51,7 +52,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 digits.py folders.py headers.py image_folder.py images.py inspection.py listing.py
                 mirroring.py normalize.py pretrained.py threads.py
             """,
-            "PACKAGE/report": "best_classes.py confusion.py mistakes.py panels.py",
+            "PACKAGE/report": "best_classes.py calibration.py confusion.py mistakes.py panels.py",
         },
         "semantic_segmentation": {
             "PACKAGE/vision": """
@@ -65,7 +66,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/vision": """
                 __init__.py annotations.py box_folder.py boxes.py cache.py coco.py detectors.py
                 headers.py image_files.py images.py inspection.py listing.py matching.py metrics.py
-                pairs.py pretrained.py scenes.py threads.py voc.py yolo.py yolo_config.py
+                pairs.py pretrained.py scenes.py scoring.py threads.py voc.py yolo.py yolo_config.py
             """,
             "PACKAGE/report": "boxes.py class_bars.py panels.py precision_recall.py",
         },
@@ -77,7 +78,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 table_files.py table_splits.py tables.py
             """,
             "PACKAGE/report": """
-                best_classes.py confusion.py mistakes.py probabilities.py tables.py
+                best_classes.py calibration.py confusion.py mistakes.py probabilities.py tables.py
             """,
         },
         "text_classification": {
@@ -86,7 +87,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 encodings.py folders.py inspection.py layout.py listing.py names.py reading.py
                 table_files.py table_splits.py tables.py texts.py vocabulary.py
             """,
-            "PACKAGE/report": "best_classes.py confusion.py mistakes.py tables.py",
+            "PACKAGE/report": "best_classes.py calibration.py confusion.py mistakes.py tables.py",
         },
     },
     "ci": {

@@ -39,7 +39,7 @@ def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[st
     if predictions:
         iou = image_iou(predictions)
         chosen = np.unique(np.linspace(0, len(iou) - 1, MAX_IMAGES).astype(int))
-        caption = "Validation images, true masks, and predicted masks with the image's mean IoU."
+        caption = "Images, true masks, and predicted masks with the image's mean IoU."
         yield "overlays", draw_images(chosen, iou, predictions, data, names), caption
         union, target = predictions["union"], predictions["target"]
         scores = ratio(predictions["intersection"].sum(axis=0), union.sum(axis=0))
@@ -50,7 +50,7 @@ def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[st
         counts = count_pairs(target[has_class], predicted, len(names))
         yield "confusion_matrix", *draw_confusion(counts, names, "pixels")
         worst = np.argsort(iou, kind="stable")[:MAX_IMAGES]
-        caption = "The validation images with the lowest mean IoU. Some true masks may be wrong."
+        caption = "The images with the lowest mean IoU. Some true masks may be wrong."
         yield "worst_images", draw_images(worst, iou, predictions, data, names), caption
     figure = draw_samples(data, 8, 1.4, partial(draw_sample, names=names))
     yield "augmented_samples", figure, "Training images as the model sees them, with their masks."

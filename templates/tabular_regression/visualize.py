@@ -13,9 +13,10 @@ from .engine.files import shorten
 from .engine.inputs import PredictOptions
 from .loaders import DataInfo
 from .report.best_classes import best_classes
+from .report.calibration import draw_calibration, draw_thresholds
 from .report.confusion import count_pairs, draw_classes, draw_confusion
 from .report.mistakes import confident_mistakes, draw_no_mistakes
-from .report.probabilities import draw_calibration, draw_roc
+from .report.probabilities import draw_roc
 from .report.tables import draw_table
 
 MAX_ROWS = 15
@@ -54,10 +55,10 @@ def draw_regression(predictions: Mapping[str, np.ndarray], data: Data) -> Figure
     name = shorten(data.info.target, 28)
     prediction, target = predictions["prediction"], predictions["target"]
     figure = draw_agreement(prediction, target, name)
-    yield "predicted_against_true", figure, "Validation rows; the line is a perfect prediction."
-    caption = "Residuals of the validation rows. A trend on the right is something left to learn."
+    yield "predicted_against_true", figure, "The line is a perfect prediction."
+    caption = "Residuals. A trend on the right is something left to learn."
     yield "residuals", draw_residuals(prediction, target, name), caption
-    caption = "The validation rows with the largest errors. Some may be wrong data."
+    caption = "The rows with the largest errors. Some may be wrong data."
     yield "worst_rows", draw_worst(predictions["index"], prediction, target, data), caption
 
 
@@ -69,8 +70,11 @@ def draw_classification(predictions: Mapping[str, np.ndarray], data: Data) -> Fi
     counts = count_pairs(predictions["target"], logits.argmax(axis=1), len(names))
     yield "confusion_matrix", *draw_confusion(counts, names, "rows")
     yield "classes", *draw_classes(counts, names, "rows")
-    yield "roc_curves", *draw_roc(probabilities, target, names)
-    yield "calibration", *draw_calibration(probabilities, target)
+    if len(names) == 2:
+        yield "thresholds", *draw_thresholds(logits, predictions["target"], names[1])
+    else:
+        yield "roc_curves", *draw_roc(probabilities, target, names)
+    yield "calibration", *draw_calibration(logits, predictions["target"], "rows")
     figure = draw_mistakes(predictions["index"], target.numpy(), probabilities.numpy(), data, names)
     yield "worst_rows", figure, "The most confident mistakes. Some may be wrong data."
 

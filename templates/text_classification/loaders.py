@@ -130,7 +130,15 @@ def make_data(hparams: Hyperparameters) -> Data:
     report.values[f"{hparams.tokens} of a text"] = lengths
     inspect, sizes = partial(note_duplicates, sources, report), train.starts.diff().tolist()
     return Data(
-        train, val, test, info, in_memory=True, train_lengths=sizes, report=report, inspect=inspect
+        train,
+        val,
+        test,
+        info,
+        in_memory=True,
+        train_lengths=sizes,
+        report=report,
+        inspect=inspect,
+        test_column=sources["test"].column,
     )
 
 
