@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from ..engine.errors import UserError
-from ..engine.files import atomic_write, read_text
+from ..engine.files import atomic_write, read_arrays, read_text
 from ..engine.run_directory import find_run
 from .arguments import Settings, load_settings, program
 
@@ -91,17 +91,6 @@ def read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(read_text(path))) if path.exists() else {}
     except (ValueError, TypeError):
         raise UserError(f"{path} is damaged.") from None
-
-
-def read_arrays(path: Path) -> dict[str, Any]:
-    """The arrays in an .npz file."""
-    import numpy as np
-
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except Exception as error:  # of many kinds, as the file may be damaged in any place
-        raise UserError(f"{path} is damaged ({error}).") from None
 
 
 def draw_figures(

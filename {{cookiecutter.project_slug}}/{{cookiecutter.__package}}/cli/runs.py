@@ -10,6 +10,7 @@ from ..engine.run_directory import RUNS, all_runs
 from ..engine.run_records import RunRecord, describe_time, differing_values, read_record
 from .arguments import program
 
+HEAD = ["run", "state", "epochs", "best", "time", "differs"]
 MAX_WIDTH = 60
 
 
@@ -25,7 +26,7 @@ def main(argv: list[str]) -> int:
     records = [read_record(directory) for directory in directories]
     others = sorted({path for path in RUNS.glob("[!.]*") if path.is_dir()} - set(directories))
     if records:
-        print_table([["run", "state", "epochs", "best", "time", "differs"], *table_rows(records)])
+        print_table([HEAD, *table_rows(records)])
     else:
         print("There are no runs yet: train.")
     for record in records:

@@ -70,7 +70,8 @@ class Scores:
 
 def score_runs(criteria: Sequence[Criterion], outputs: Sequence[Predictions]) -> list[Scores]:
     """The metrics of each run, from what ``evaluate`` gave for each of its samples."""
-    scorers = [make_scorer(*pair) for pair in zip(criteria, outputs, strict=True)]
+    arrays = [{name: array for name, array in each.items() if array.dtype.kind != "U"}  for each in outputs]
+    scorers = [make_scorer(*pair) for pair in zip(criteria, arrays, strict=True)]
     sizes = [len(each["loss"]) for each in outputs]
     count = min(affordable_count(*pair) for pair in zip(scorers, sizes, strict=True))
     found = []

@@ -75,6 +75,17 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not valid TOML: {error}.") from None
 
 
+def read_arrays(path: Path) -> dict[str, Any]:
+    """The arrays in an .npz file."""
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except Exception as error:  # of many kinds, as the file may be damaged in any place
+        raise UserError(f"{path} is damaged ({error}).") from None
+
+
 def packaged_file(name: str) -> Path:
     """A data file inside scikit-learn, found without the two seconds of importing it."""
     spec = importlib.util.find_spec("sklearn")

@@ -37,7 +37,7 @@ class RunRecord:
 
     @property
     def decisive(self) -> dict[str, Any]:
-        """The values that decide the result, and the commit of the code."""
+        """The values that decide the result."""
         return {name: value for name, value in self.values.items() if name not in ONLY_SPEED}
 
     @property
