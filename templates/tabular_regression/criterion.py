@@ -67,18 +67,17 @@ class Criterion:
         """Outputs for the metrics and figures, one row per sample.
 
         "target" (N,), "loss" (N,), and "prediction" (N,) in the units of the target, or "logits"
-        (N, classes). For numbers the metrics get "_output" and "_target", as the model has them.
+        (N, classes).
         """
         (numeric, categories), target = batch
         output = model(numeric, categories)
         loss = self.sample_losses(output, target)
         if self.num_classes:
             return {"logits": output, "target": target, "loss": loss}
-        outputs = {"_output": output, "_target": target, "loss": loss}
         # On the CPU, because not every device has float64.
         prediction = output.to("cpu", torch.float64) + self.target_offset
         true = target.to("cpu", torch.float64) + self.target_offset
-        return outputs | {"prediction": prediction, "target": true}
+        return {"prediction": prediction, "target": true, "loss": loss}
 
     def metrics(self) -> "MetricCollection":
         """New metrics."""
@@ -109,8 +108,9 @@ class Criterion:
             metrics.update(outputs["logits"], outputs["target"])
         else:
             # The metrics stay the same. Around a large mean (a year), float32 would lose digits.
-            mean = self.target_mean
-            metrics.update(outputs["_output"] - mean, outputs["_target"] - mean)
+            mean, device = self.target_offset + self.target_mean, outputs["loss"].device
+            numbers = (outputs[name] - mean for name in ("prediction", "target"))
+            metrics.update(*(number.to(device, torch.float32) for number in numbers))
 
 
 class RidgePenalty(torch.autograd.Function):

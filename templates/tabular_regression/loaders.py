@@ -28,7 +28,7 @@ from .tabular.embedded import breast_cancer, diabetes
 from .tabular.inspection import describe_tables, note_contradictions
 from .tabular.splits import class_numbers, count_classes, split_table
 from .tabular.table_files import Table
-from .tabular.table_splits import read_splits
+from .tabular.table_splits import cells_of, read_splits
 from .tabular.tables import ReadOptions, read_inputs, read_other_table, read_training_table
 from .utils import parse_names
 
@@ -168,7 +168,17 @@ def make_data(hparams: Hyperparameters) -> Data:
     train, val, test = (TableDataset(tables[name], info) for name in ("train", "val", "test"))
     describe_tables(tables, info.target, info.categorical, info.classes, report)
     inspect = partial(note_contradictions, tables, info.target, report)
-    return Data(train, val, test, info, in_memory=True, report=report, inspect=inspect)
+    test_column = partial(cells_of, files.get("test", files["train"]), tables["test"].frame.index)
+    return Data(
+        train,
+        val,
+        test,
+        info,
+        in_memory=True,
+        report=report,
+        inspect=inspect,
+        test_column=test_column,
+    )
 
 
 def make_inputs(

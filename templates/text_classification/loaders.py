@@ -144,6 +144,7 @@ def make_data(hparams: Hyperparameters) -> Data:
         train_lengths=train.starts.diff().tolist(),
         report=report,
         inspect=partial(note_duplicates, sources, report),
+        test_column=sources["test"].column,
     )
 
 

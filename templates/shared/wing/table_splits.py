@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -95,6 +96,12 @@ def leave_unlabeled_aside(
 def groups_of(cells: pd.Series) -> list[Hashable]:
     """The group of each row; a row without one is a group of its own."""
     return [("row", number) if pd.isna(cell) else _plain(cell) for number, cell in enumerate(cells)]
+
+
+def cells_of(table: Table, rows: pd.Index, column: str, flag: str) -> list[Any]:
+    """The cells of a column in some rows as they are in the file; None where they are empty."""
+    cells = table.frame.loc[rows, find_column(list(table.frame), column, flag, table.name)]
+    return [None if pd.isna(cell) else _plain(cell) for cell in cells.tolist()]
 
 
 def note_common_groups(tables: Mapping[str, Table], column: str, report: DataReport) -> None:

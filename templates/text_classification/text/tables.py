@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from ..engine.files import shorten
 from ..engine.splits import order_classes
 from .class_names import clean, find_names, join_spellings
 from .table_files import Table
-from .table_splits import find_column, groups_of, note_common_groups
+from .table_splits import cells_of, find_column, groups_of, note_common_groups
 from .texts import Texts
 
 
@@ -93,4 +94,5 @@ def _number(table: Table, text: str, label: str, classes: list[str]) -> Texts:
             f"{some(names, labels.nunique(), 'label')}. Add training texts, or correct the labels."
         )
     places = [f"{table.unit} {number} of {table.name}" for number in table.frame.index]
-    return Texts(table.frame[text].tolist(), numbers.tolist(), places)
+    column = partial(cells_of, table, table.frame.index)
+    return Texts(table.frame[text].tolist(), numbers.tolist(), places, column=column)

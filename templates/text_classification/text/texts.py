@@ -1,7 +1,9 @@
 """Texts with their classes, and their splits."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from ..engine.splits import SplitSettings, split_classes
 
@@ -15,6 +17,8 @@ class Texts:
     places: list[str]
     groups: list[Hashable] | None = None
     """Texts of the same group stay in the same split."""
+    column: Callable[[str, str], list[Any]] | None = None
+    """The cells of a column of the table, of every text."""
 
     def take(self, indices: Sequence[int]) -> "Texts":
         """Some of them."""
@@ -22,7 +26,15 @@ class Texts:
             [self.texts[i] for i in indices],
             [self.labels[i] for i in indices],
             [self.places[i] for i in indices],
+            column=self.column and partial(_take, self.column, indices),
         )
+
+
+def _take(
+    column: Callable[[str, str], list[Any]], indices: Sequence[int], name: str, flag: str
+) -> list[Any]:
+    cells = column(name, flag)
+    return [cells[i] for i in indices]
 
 
 def split_texts(

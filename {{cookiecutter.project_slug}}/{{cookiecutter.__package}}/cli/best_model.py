@@ -5,6 +5,7 @@ from typing import NamedTuple
 from torch import nn
 
 from ..criterion import Criterion
+from ..engine.calibration import Calibrated, load_temperature
 from ..engine.checkpoint import load_checkpoint
 from ..engine.run import Run
 from ..hyperparameters import Hyperparameters
@@ -18,12 +19,21 @@ class BestModel(NamedTuple):
     model: nn.Module
     criterion: Criterion
     info: DataInfo
+    epoch: int
+    temperature: float | None
 
 
 def load_best(hparams: Hyperparameters, run: Run) -> BestModel:
-    """The model with the weights of ``best.pt``; needs no training data."""
+    """The model with the weights of ``best.pt``, calibrated if a temperature was kept.
+
+    Needs no training data.
+    """
     best = load_checkpoint(run.directory / "checkpoints" / "best.pt")
     info = DataInfo(**best["info"])
     model = make_model(hparams, info, initialize=False)
     model.load_state_dict(best["model"])
-    return BestModel(run.to_device(model).eval(), Criterion(hparams, info), info)
+    model = run.to_device(model)
+    temperature = load_temperature(run.directory, best["epoch"])
+    if temperature is not None:
+        model = Calibrated(model, temperature)
+    return BestModel(model.eval(), Criterion(hparams, info), info, best["epoch"], temperature)

@@ -3,25 +3,44 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from ..engine.errors import UserError
+from ..engine.files import atomic_write, read_arrays, write_json
+from ..engine.settings import CountOrZero
 from .arguments import load_settings, program, requested_settings, warn
 
 if TYPE_CHECKING:  # --help takes no torch
+    import numpy as np
+
+    from ..engine.data import Data
+    from ..engine.evaluation import Predictions
     from ..engine.run import Run
     from ..hyperparameters import Hyperparameters
+    from .best_model import BestModel
 
 
 @dataclass(frozen=True)
 class EvaluateArguments:
-    """Compute the metrics of a run's best checkpoint on the test set, and save evaluation.json."""
+    """Compute the metrics of a run's best checkpoint on the test set, and save evaluation.json.
+
+    Each metric has a 95 % interval: how much it would differ on another test set of this size.
+    """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Name or directory of the run, or latest."""
     data: Path | None = None
     """The data, if it is not where it was in training."""
+    by: str | None = None
+    """Metrics of subgroups too: a column of the table; of files, folder or a regular expression."""
+    calibrate: bool = False
+    """Fit a temperature to the validation set, and keep it with the model; predict uses it."""
+    resamples: CountOrZero | None = None
+    """Of the bootstrap. None: 1,000, or as many as take 20 seconds; 0: no intervals."""
+    report: bool = True
+    """Draw the figures and write the report again."""
     device: Literal["auto", "cuda", "mps", "xpu", "cpu"] = "auto"
     """Where to compute."""
 
@@ -41,26 +60,83 @@ def main(argv: list[str]) -> int:
     warn(hardware.notes)
     with process_group(hardware.backend) as dist:
         run = Run(directory, settings.run_settings, hardware, dist)
-        metrics = evaluate_run(settings.hparams, run)
+        evaluation = evaluate_run(settings.hparams, run, arguments)
     if run.is_main:
-        print("Test set: " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+        from ..engine.judgement import describe
+
+        print("\n".join(describe(evaluation)))
         print(f"Saved as {directory / 'evaluation.json'}")
+        if arguments.report:
+            from .report import write_report
+
+            print(f"Report: {write_report(directory)}")
     return 0
 
 
-def evaluate_run(hparams: "Hyperparameters", run: "Run") -> dict[str, float]:
-    """The metrics of the best checkpoint on the test set, saved as evaluation.json."""
+def evaluate_run(
+    hparams: "Hyperparameters", run: "Run", arguments: EvaluateArguments
+) -> dict[str, Any]:
+    """The content of evaluation.json; also saves test_predictions.npz. Both by the main process."""
     from ..engine.checkpoint import require_same_info
     from ..engine.evaluation import evaluate
-    from ..engine.files import write_json
     from ..loaders import make_data, make_eval_loader
     from .best_model import load_best
 
     best = load_best(hparams, run)
+    if arguments.calibrate:
+        run.dist.on_main(lambda: calibrate(run, best))
+        best = load_best(hparams, run)
     data = make_data(hparams)
     require_same_info(dataclasses.asdict(best.info), dataclasses.asdict(data.info))
     loader = make_eval_loader(data.test, data, run)
-    metrics, _ = evaluate(best.model, best.criterion, loader, run)
-    if run.is_main:
-        write_json(run.directory / "evaluation.json", metrics)
-    return metrics
+    metrics, outputs = evaluate(best.model, best.criterion, loader, run)
+    if not run.is_main:
+        return {}
+    from ..engine.judgement import judge
+
+    groups = find_groups(data, hparams)
+    save_predictions(run.directory, outputs, data, groups)
+    judgement = judge(
+        best.criterion,
+        outputs,
+        data,
+        read_arrays(run.directory / "predictions.npz"),
+        groups=groups,
+        by=arguments.by,
+        count=arguments.resamples,
+        temperature=best.temperature,
+    )
+    evaluation = {**metrics, **judgement}
+    write_json(run.directory / "evaluation.json", evaluation)
+    return evaluation
+
+
+def calibrate(run: "Run", best: "BestModel") -> None:
+    """Keep the temperature that fits the validation set."""
+    from ..engine.calibration import save_temperature
+
+    save_temperature(run.directory, read_arrays(run.directory / "predictions.npz"), best.epoch)
+
+
+def find_groups(data: "Data", hparams: "Hyperparameters") -> "np.ndarray | None":
+    """The groups of the test samples, as in training; None if it has none."""
+    from ..engine.intervals import groups_of_test
+
+    settings = dataclasses.asdict(hparams)
+    try:
+        return groups_of_test(data, settings.get("group_column") or settings.get("group_by"))
+    except UserError as error:  # the user's own test set need not have them
+        warn([f"The intervals are over samples, not over groups. {error}"])
+        return None
+
+
+def save_predictions(
+    run: Path, outputs: "Predictions", data: "Data", groups: "np.ndarray | None"
+) -> None:
+    """Write test_predictions.npz: like predictions.npz, with the place and group of each sample."""
+    import numpy as np
+
+    places = np.array([data.test.describe(index) for index in range(len(data.test))])
+    more = {"place": places} | ({} if groups is None else {"group": groups})
+    with atomic_write(run / "test_predictions.npz") as file:
+        np.savez(file, **outputs, **more)

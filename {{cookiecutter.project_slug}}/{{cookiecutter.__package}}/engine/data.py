@@ -91,6 +91,10 @@ class Data:
     """What was read, and what was done with it."""
     inspect: Callable[[], None] | None = None
     """Adds to the report what takes longer to find, for check-data: duplicates, sizes."""
+    test_column: Callable[[str, str], Sequence[Any]] | None = None
+    """The cells of a column of the test set (None where empty), for evaluate; of tables only.
+
+    Takes the name of the column, and that of the flag for messages."""
 
     @property
     def splits(self) -> dict[str, BatchDataset]:

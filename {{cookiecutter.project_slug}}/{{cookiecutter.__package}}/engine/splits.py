@@ -175,13 +175,16 @@ def _fold_numbers(
     return folds
 
 
-def group_files(paths: Sequence[Path], group_by: str | None) -> list[str] | None:
+def group_files(
+    paths: Sequence[Path], group_by: str | None, flag: str = "--group-by"
+) -> list[str] | None:
     """The group of each file, for ``split_indices``; None without ``group_by``.
 
     Args:
         paths: the files.
         group_by: "folder", or a regular expression that is searched in the path: files with the
             same match (of its first group, if it has one) belong together.
+        flag: the name of ``group_by`` in messages.
 
     Raises:
         UserError: it is not a regular expression, or some paths do not match.
@@ -193,11 +196,11 @@ def group_files(paths: Sequence[Path], group_by: str | None) -> list[str] | None
     try:
         matches = [re.search(group_by, path.as_posix()) for path in paths]
     except re.error as error:
-        raise UserError(f"--group-by {group_by!r} is not a regular expression: {error}.") from None
+        raise UserError(f"{flag} {group_by!r} is not a regular expression: {error}.") from None
     wrong = [path for path, match in zip(paths, matches, strict=True) if match is None]
     if wrong:
         raise UserError(
-            f"--group-by {group_by!r} matches nothing in {len(wrong)} of {len(paths)} paths, for "
+            f"{flag} {group_by!r} matches nothing in {len(wrong)} of {len(paths)} paths, for "
             f"example {wrong[0]}. Type a pattern that every path has."
         )
     return [match[min(1, len(match.groups()))] or "" for match in matches if match]

@@ -1,0 +1,152 @@
+"""What evaluate says of the test set beside its metrics: evaluation.json, and the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .calibration import calibration_error, choose_thresholds, judge_threshold
+from .data import Data
+from .errors import UserError
+from .evaluation import Criterion, Predictions
+from .intervals import (
+    affordable_count,
+    find_subgroups,
+    make_scorer,
+    metric_intervals,
+    score_subgroups,
+    values_of_test,
+)
+
+NUM_WORST = 20
+MOST_IN_SUBGROUPS = 200  # resamples of each
+
+
+def judge(
+    criterion: Criterion,
+    outputs: Predictions,
+    data: Data,
+    val_outputs: Predictions,
+    *,
+    groups: np.ndarray | None,
+    by: str | None,
+    count: int | None,
+    temperature: float | None,
+) -> dict[str, Any]:
+    """The part of evaluation.json that needs the outputs of each sample.
+
+    Args:
+        criterion: makes the metrics.
+        outputs: of ``evaluate`` for the test set.
+        data: what they are from.
+        val_outputs: for the validation set, which chooses thresholds; without temperature.
+        groups: (N,) of the test samples, if there are groups.
+        by: what subgroups have in common.
+        count: of resamples; None: as many as there is time for.
+        temperature: of the model, if it has one.
+    """
+    score, num_samples = make_scorer(criterion, outputs), len(data.test)
+    if count is None:
+        count = affordable_count(score, num_samples)
+    bootstrap = {"resamples": count, "samples": num_samples}
+    if groups is not None:
+        bootstrap["groups"] = len(np.unique(groups))
+    intervals = metric_intervals(score, num_samples, count, groups)
+    found: dict[str, Any] = {"intervals": intervals, "bootstrap": bootstrap}
+    if by is not None:
+        subgroups = find_subgroups(values_of_test(data, by, "--by"))
+        if len(subgroups) < 2:
+            raise UserError(f"All test samples have the same {by}. Type another --by.")
+        rows = score_subgroups(score, subgroups, min(count, MOST_IN_SUBGROUPS), groups)
+        found["subgroups"] = {"by": by, "rows": rows}
+    if "logits" in outputs:
+        found |= judge_probabilities(outputs, val_outputs, data.info.classes, temperature)
+    return found | {"worst": find_worst(outputs, data)}
+
+
+def judge_probabilities(
+    outputs: Predictions, val_outputs: Predictions, classes: list[str], temperature: float | None
+) -> dict[str, Any]:
+    """How far the probabilities of classes can be believed; of two classes, thresholds too."""
+    logits, target = outputs["logits"], outputs["target"]
+    calibration = {"ece": calibration_error(logits, target)}
+    if temperature is not None:
+        before = calibration_error(logits * temperature, target)
+        calibration |= {"temperature": temperature, "ece_without_temperature": before}
+    if len(classes) != 2:
+        return {"calibration": calibration}
+    chosen = choose_thresholds(val_outputs["logits"] / (temperature or 1), val_outputs["target"])
+    rows = [{"rule": r} | judge_threshold(logits, target, value) for r, value in chosen.items()]
+    return {"calibration": calibration, "thresholds": {"class": classes[1], "rows": rows}}
+
+
+def find_worst(outputs: Predictions, data: Data) -> list[dict[str, Any]]:
+    """The test samples with the highest loss."""
+    rows = []
+    for i in np.argsort(-outputs["loss"], kind="stable")[:NUM_WORST].tolist():
+        row = {"sample": data.test.describe(i), "loss": float(outputs["loss"][i])}
+        if "logits" in outputs:
+            numbers = {"true": outputs["target"][i], "predicted": outputs["logits"][i].argmax()}
+            row |= {name: data.info.classes[int(number)] for name, number in numbers.items()}
+        elif "prediction" in outputs:
+            row |= {"true": float(outputs["target"][i])}
+            row |= {"predicted": float(outputs["prediction"][i])}
+        rows.append(row)
+    return rows
+
+
+def metrics_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics in evaluation.json, or in a row of subgroups: numbers at its top."""
+    return {name: value for name, value in evaluation.items() if isinstance(value, float)}
+
+
+def describe(evaluation: Mapping[str, Any]) -> list[str]:
+    """What the terminal shows, as lines."""
+    lines = [f"Test set: {describe_bootstrap(evaluation)}"]
+    width = max(map(len, metrics_of(evaluation)))
+    for name, value in metrics_of(evaluation).items():
+        lines.append(f"  {name:<{width}}  {value:.4f}  {write_interval(evaluation, name)}".rstrip())
+    subgroups = evaluation.get("subgroups", {"rows": []})
+    for row in subgroups["rows"]:
+        listed = "  ".join(f"{name} {value:.4f}" for name, value in metrics_of(row).items())
+        lines.append(f"{subgroups['by']} = {row['value']}: {row['samples']:,} samples  {listed}")
+    if "calibration" in evaluation:
+        lines.append(describe_calibration(evaluation["calibration"]))
+    for row in evaluation.get("thresholds", {"rows": []})["rows"]:
+        listed = "  ".join(f"{name} {value:.4f}" for name, value in metrics_of(row).items())
+        lines.append(f"{evaluation['thresholds']['class']} ({row['rule']}): {listed}")
+    return lines
+
+
+def write_interval(evaluation: Mapping[str, Any], name: str) -> str:
+    """The interval of a metric as text; empty if it has none."""
+    ends = evaluation.get("intervals", {}).get(name)
+    return f"({ends[0]:.4g} to {ends[1]:.4g})" if ends else ""
+
+
+def describe_bootstrap(evaluation: Mapping[str, Any]) -> str:
+    """How the intervals were made, and where they say less than they seem to."""
+    about = evaluation["bootstrap"]
+    samples, count = f"{about['samples']:,} samples", about["resamples"]
+    units = f"{about['groups']:,} groups ({samples})" if "groups" in about else samples
+    if not count:
+        return f"{samples}. No intervals: they would take long. --resamples 200 makes them."
+    text = f"{units}; the 95 % intervals are from {count:,} resamples of them."
+    number = about.get("groups", about["samples"])
+    if number < 30:
+        text += " These are few: the intervals are too narrow."
+    if any(low == high for low, high in evaluation["intervals"].values()):
+        text += (
+            " Where an interval has no width, nothing went wrong in this test set: up to "
+            f"{min(1.0, 3 / number):.1%} of all samples may still do."
+        )
+    return text
+
+
+def describe_calibration(calibration: Mapping[str, float]) -> str:
+    """The calibration error, and what the temperature did to it."""
+    text = f"Calibration error (ECE): {calibration['ece']:.4f}"
+    if "temperature" in calibration:
+        before = calibration["ece_without_temperature"]
+        text += f" with the temperature {calibration['temperature']:.3f}, {before:.4f} without"
+    return text
