@@ -95,13 +95,13 @@ def read_compared(directory: Path, notes: list[str]) -> RunRecord:
 
 def score_records(
     records: Sequence[RunRecord], notes: list[str]
-) -> tuple[str, dict[str, "Scores"]]:
+) -> tuple[str, dict[Path, "Scores"]]:
     """On which split runs are compared, and the scores of those that were judged on it."""
     from ..engine.comparison import score_runs
 
     split = choose_split(records, notes)
-    judged = {r.name: noted(notes, "", read_judged, r, split) for r in records}
-    known = {name: each for name, each in judged.items() if each is not None}
+    judged = {r.directory: noted(notes, "", read_judged, r, split) for r in records}
+    known = {directory: each for directory, each in judged.items() if each is not None}
     scores = score_runs(*zip(*known.values(), strict=True)) if known else []
     return split, dict(zip(known, scores, strict=True))
 
@@ -146,7 +146,7 @@ def read_judged(record: RunRecord, split: str) -> "tuple[Criterion, Predictions]
     return Criterion(load_settings(record.directory).hparams, DataInfo(**info)), outputs
 
 
-def result_table(groups: Sequence["Group"], scores: Mapping[str, "Scores"]) -> list[list[str]]:
+def result_table(groups: Sequence["Group"], scores: Mapping[Path, "Scores"]) -> list[list[str]]:
     """A row for each group: the hyperparameters that differ, then the metrics."""
     values = differing_values([record for group in groups for record in group.records])
     metrics = list(dict.fromkeys(name for each in scores.values() for name in each.values))
@@ -154,10 +154,15 @@ def result_table(groups: Sequence["Group"], scores: Mapping[str, "Scores"]) -> l
     for group in groups:
         mine = {name: [r.values.get(name) for r in group.records] for name in values}
         texts = [", ".join(dict.fromkeys(map(str, each))) for each in mine.values()]
-        judged = [scores[record.name] for record in group.records if record.name in scores]
+        judged = scores_of(group, scores)
         found = [[s.values[name] for s in judged if name in s.values] for name in metrics]
         rows.append([group.name, *texts, *map(mean_and_spread, found)])
     return rows
+
+
+def scores_of(group: "Group", scores: Mapping[Path, "Scores"]) -> list["Scores"]:
+    """The scores of those of its runs that have some."""
+    return [scores[r.directory] for r in group.records if r.directory in scores]
 
 
 def mean_and_spread(values: Sequence[float]) -> str:
@@ -168,13 +173,13 @@ def mean_and_spread(values: Sequence[float]) -> str:
 
 
 def difference_table(
-    groups: Sequence["Group"], scores: Mapping[str, "Scores"], notes: list[str]
+    groups: Sequence["Group"], scores: Mapping[Path, "Scores"], notes: list[str]
 ) -> list[list[str]]:
     """A row for each metric of each group but the first, with which it is compared."""
     from ..criterion import Criterion
     from ..engine.comparison import differences
 
-    judged = [[scores[r.name] for r in group.records if r.name in scores] for group in groups]
+    judged = [scores_of(group, scores) for group in groups]
     rows = [["run", "metric", f"minus {groups[0].name}", "95 % interval", "this is"]]
     for group, mine in zip(groups[1:], judged[1:], strict=True):
         if not mine or not judged[0]:
@@ -201,8 +206,8 @@ def write_comparison(
     from ..report.style import style, to_png
 
     records = [record for group in groups for record in group.records]
-    curves = {group.name: [r.rows for r in group.records if r.rows] for group in groups}
-    curves = {name: runs for name, runs in curves.items() if runs}
+    curves = [(group.name, [r.rows for r in group.records if r.rows]) for group in groups]
+    curves = [(name, runs) for name, runs in curves if runs]
     pictures = []
     if curves:
         with style():

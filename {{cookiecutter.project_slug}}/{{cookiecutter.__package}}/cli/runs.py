@@ -56,7 +56,9 @@ def table_rows(records: Sequence[RunRecord]) -> list[list[str]]:
 def describe_best(record: RunRecord) -> str:
     """The best value of the metric that the run watches, and its epoch."""
     value = record.best_row.get(f"val/{record.monitor}")
-    return "-" if value is None else f"{record.monitor} {value:.4g} @ {record.best_row['epoch']}"
+    if not isinstance(value, float):  # null: it was not finite
+        return "-"
+    return f"{record.monitor} {value:.4g} @ {record.best_row['epoch']}"
 
 
 def unusual_values(records: Sequence[RunRecord]) -> list[str]:

@@ -53,7 +53,7 @@ class RunRecord:
     @property
     def seconds(self) -> float:
         """How long it trained."""
-        return float(sum(row.get("seconds") or 0 for row in self.rows))
+        return sum(row["seconds"] for row in self.rows if isinstance(row.get("seconds"), float))
 
 
 def read_record(directory: Path) -> RunRecord:

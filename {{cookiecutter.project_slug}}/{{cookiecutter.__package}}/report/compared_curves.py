@@ -17,16 +17,16 @@ Rows = Sequence[Mapping[str, Any]]
 STYLES = ["-", "--", ":", "-."]  # when there are more groups than colors
 
 
-def draw_compared_curves(groups: Mapping[str, Sequence[Rows]]) -> Figure:
+def draw_compared_curves(groups: Sequence[tuple[str, Sequence[Rows]]]) -> Figure:
     """A panel for the training loss and each validation metric, a color for each group of runs."""
-    rows = [row for runs in groups.values() for rows in runs for row in rows]
+    rows = [row for _, runs in groups for rows in runs for row in rows]
     every = dict.fromkeys(key for row in rows for key in row)
     keys = [key for key in every if key == "train/loss" or key.startswith("val/")]
     num_lines = math.ceil(len(keys) / NUM_COLUMNS)
     figure = Figure(figsize=(9.6, 2.6 * num_lines + 0.3 + 0.2 * math.ceil(len(groups) / 3)))
     for place, key in enumerate(keys, start=1):
         axes = figure.add_subplot(num_lines, NUM_COLUMNS, place)
-        for number, (name, runs) in enumerate(groups.items()):
+        for number, (name, runs) in enumerate(groups):
             look = {
                 "color": COLORS[number % len(COLORS)],
                 "linestyle": STYLES[number // len(COLORS) % len(STYLES)],
