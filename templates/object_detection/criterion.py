@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 from torchvision.ops import generalized_box_iou_loss
 
+from .engine.evaluation import Predictions, Scorer
 from .hyperparameters import Hyperparameters
 from .loaders import Batch, DataInfo, Target
 from .utils import pad_rows
@@ -62,6 +63,12 @@ class Criterion:
     def update(self, metrics: "MetricCollection", outputs: dict[str, Tensor]) -> None:
         """Add what ``evaluate`` returned to the metrics."""
         metrics.update(outputs)
+
+    def make_scorer(self, outputs: Predictions) -> Scorer:
+        """For evaluate: the metrics of any choice of images, in milliseconds instead of seconds."""
+        from .vision.scoring import average_precision_scorer
+
+        return average_precision_scorer(outputs)
 
 
 def total(losses: dict[str, Tensor]) -> Tensor:

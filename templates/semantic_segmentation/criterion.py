@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .engine.evaluation import Predictions, Scorer
 from .hyperparameters import Hyperparameters
 from .loaders import Batch, DataInfo
 from .utils import confusion_matrices, one_hot, shrink_masks
@@ -85,6 +87,17 @@ class Criterion:
     def update(self, metrics: "MetricCollection", outputs: dict[str, Tensor]) -> None:
         """Add what ``evaluate`` returned to the metrics."""
         metrics.update(outputs["_predicted"].long(), outputs["_target"].long())
+
+    def make_scorer(self, outputs: Predictions) -> Scorer:
+        """For evaluate: the same metrics of any choice of images, from the pixels of each class."""
+
+        def score(indices: np.ndarray) -> dict[str, float]:
+            intersection, union = (outputs[k][indices].sum(0) for k in ("intersection", "union"))
+            iou = intersection[union > 0] / union[union > 0]
+            correct, pixels = intersection.sum(), (intersection.sum() + union.sum()) / 2
+            return {"miou": float(iou.mean()), "pixel_accuracy": float(correct / pixels)}
+
+        return score
 
 
 def dice_loss(probabilities: Tensor, target: Tensor) -> Tensor:

@@ -136,7 +136,8 @@ def save_predictions(
     """Write test_predictions.npz: like predictions.npz, with the place and group of each sample."""
     import numpy as np
 
-    places = np.array([data.test.describe(index) for index in range(len(data.test))])
-    more = {"place": places} | ({} if groups is None else {"group": groups})
+    arrays: dict[str, Any] = {**outputs}
+    arrays["place"] = np.array([data.test.describe(index) for index in range(len(data.test))])
+    arrays |= {} if groups is None else {"group": groups}
     with atomic_write(run / "test_predictions.npz") as file:
-        np.savez(file, **outputs, **more)
+        np.savez(file, **arrays)

@@ -45,10 +45,10 @@ def fit_temperature(logits: np.ndarray, target: np.ndarray) -> float:
     def loss() -> Tensor:
         optimizer.zero_grad()
         value = F.cross_entropy(outputs * scale.exp(), classes)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    optimizer.step(loss)
     return float((-scale.detach()).exp().clamp(0.05, 20))
 
 
@@ -80,7 +80,7 @@ def load_temperature(run: Path, epoch: int) -> float | None:
     """What ``save_temperature`` kept; None if there is nothing for the model of this epoch."""
     path = run / "calibration.json"
     try:
-        kept = json.loads(read_text(path)) if path.exists() else {"epoch": None}
+        kept: dict[str, float] = json.loads(read_text(path)) if path.exists() else {"epoch": -1}
         return float(kept["temperature"]) if kept["epoch"] == epoch else None
     except (ValueError, TypeError, KeyError):
         raise UserError(f"{path} is damaged. Delete it, or type evaluate --calibrate.") from None

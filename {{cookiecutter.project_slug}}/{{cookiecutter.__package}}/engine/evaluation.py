@@ -1,6 +1,6 @@
 """Judge a model: its metrics on a set of samples, and its outputs for each of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +12,8 @@ from .run import Run
 
 Metrics = dict[str, float]
 Predictions = dict[str, np.ndarray]
+Scorer = Callable[[np.ndarray], Metrics]
+"""The metrics of some samples, given by their indices, which may repeat."""
 
 
 class Criterion(Protocol):

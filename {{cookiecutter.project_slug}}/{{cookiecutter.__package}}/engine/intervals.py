@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,10 @@ import torch
 
 from .bootstrap import interval, resamples
 from .data import Data
-from .errors import UserError
-from .evaluation import Criterion, Metrics, Predictions
+from .evaluation import Criterion, Metrics, Predictions, Scorer
 from .splits import group_files
 
-Scorer = Callable[[np.ndarray], Metrics]
-"""The metrics of some samples, given by their indices, which may repeat."""
-
-MOST, FEWEST, SECONDS = 1000, 100, 20.0
+COUNTS, SECONDS = (1000, 500, 200, 100), 20.0
 MAX_VALUES, NUM_BINS = 20, 4  # subgroups of names, and of numbers
 
 
@@ -58,11 +54,12 @@ def score_resamples(score: Scorer, draws: Iterable[np.ndarray]) -> dict[str, np.
 
 
 def affordable_count(score: Scorer, num_samples: int) -> int:
-    """How many resamples take about ``SECONDS``: at most 1,000; 0 if fewer than 100 do."""
-    start = time.perf_counter()
+    """How many resamples take at most ``SECONDS`` of the CPU: 1,000, fewer, or none."""
+    score(np.arange(num_samples))  # the first takes longer
+    start = time.process_time()
     score(np.arange(num_samples))
-    count = int(SECONDS / max(time.perf_counter() - start, 1e-9)) // FEWEST * FEWEST
-    return min(count, MOST)
+    seconds = time.process_time() - start
+    return next((count for count in COUNTS if count * seconds <= SECONDS), 0)
 
 
 def metric_intervals(

@@ -137,8 +137,8 @@ def describe_bootstrap(evaluation: Mapping[str, Any]) -> str:
         text += " These are few: the intervals are too narrow."
     if any(low == high for low, high in evaluation["intervals"].values()):
         text += (
-            " Where an interval has no width, nothing went wrong in this test set: up to "
-            f"{min(1.0, 3 / number):.1%} of all samples may still do."
+            " Where an interval has no width, this test set has no example of the contrary: up to "
+            f"{min(1.0, 3 / number):.1%} of all samples may still be one."
         )
     return text
 
