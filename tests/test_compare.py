@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -132,11 +131,11 @@ def test_runs_of_several_seeds_are_one_row_with_mean_and_spread(project: Path) -
 
 
 def test_the_interval_is_that_of_the_paired_differences(project: Path) -> None:
+    runs = project / "runs"
     folds = [
-        [np.load(project / "runs" / f"{name}-fold-{k}-2" / "test_predictions.npz")["loss"]
-         for k in (1, 2)]
+        [np.load(runs / f"{name}-fold-{k}-2" / "test_predictions.npz")["loss"] for k in (1, 2)]
         for name in ("mlp", "line")
-    ]  # fmt: skip
+    ]
     paired = [line - mlp for mlp, line in zip(*folds, strict=True)]
     value = np.mean([each.mean() for each in paired])
     error = np.sqrt(sum(each.var() / len(each) for each in paired)) / 2
@@ -191,9 +190,7 @@ for name, rate in (("one", "1e-4"), ("two", "1e-3")):
 assert main(["compare", "one", "two"]) == 0
 """
     command = [sys.executable, "-c", program, *FLAGS[task], *SPLITS]
-    done = subprocess.run(
-        command, cwd=project, env=ENVIRONMENT, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=project, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     printed = done.stdout.partition("On the test set:")[2]
     metrics = json.loads((project / "runs" / "one" / "evaluation.json").read_text("utf-8"))
@@ -219,13 +216,13 @@ def test_states_epochs_best_and_differences(project: Path, tmp_path: Path) -> No
     write_run(tmp_path, "now", {"order": 4, "ended": None}, lr=0.2, num_workers=4)
     with FileLock(tmp_path / "runs" / "now" / ".lock"):
         printed = call(tmp_path, project, "runs").stdout
-    assert [line.split() for line in printed.splitlines()] == [
-        ["run", "state", "epochs", "best", "time", "differs"],
-        ["old", "stopped", "2/3", *"loss 0.5 @ 1".split(), "2.0", "min"],
-        ["killed", "failed", "2/3", *"loss 0.5 @ 1".split(), "2.0", "min"],
-        ["complete", "finished", "2/2", *"loss 0.5 @ 1".split(), "2.0", "min", "epochs=2"],
-        ["now", "running", "2/3", *"loss 0.5 @ 1".split(), "2.0", "min", "lr=0.2"],
-        *[line.split() for line in ["killed: It was killed, or the machine went down."]],
+    assert [" ".join(line.split()) for line in printed.splitlines()] == [
+        "run state epochs best time differs",
+        "old stopped 2/3 loss 0.5 @ 1 2.0 min",
+        "killed failed 2/3 loss 0.5 @ 1 2.0 min",
+        "complete finished 2/2 loss 0.5 @ 1 2.0 min epochs=2",
+        "now running 2/3 loss 0.5 @ 1 2.0 min lr=0.2",
+        "killed: It was killed, or the machine went down.",
     ]
 
 
@@ -273,7 +270,7 @@ def test_runs_that_have_nothing_yet_are_compared_all_the_same(
 ) -> None:
     for name, rate in (("first", 0.1), ("second", 0.2)):
         write_run(tmp_path, name, learning_rate=rate)
-    shutil.rmtree(write_run(tmp_path, "third") / "metrics.jsonl", ignore_errors=True)
+    (write_run(tmp_path, "third") / "metrics.jsonl").unlink()
     done = call(tmp_path, project, "compare", "first", "second", "third")
     assert done.returncode == 0, done.stderr
     assert "first has no metrics yet." in done.stdout

@@ -22,7 +22,8 @@ if TYPE_CHECKING:  # --help takes no torch
     from ..engine.comparison import Group, Scores
     from ..engine.evaluation import Predictions
 
-CURVES = "Several runs of a group are thin lines, and their mean is a thick one."
+MAX_CURVES = 14
+CURVES = "The single runs of a row are thin lines, and their mean is a thick one."
 PREDICTIONS = {"test": "test_predictions.npz", "validation": "predictions.npz"}
 SPLIT = ["data", "val_fraction", "test_fraction", "split_seed", "fold", "group_by", "group_column"]
 """Hyperparameters that decide which samples are in the validation set."""
@@ -142,8 +143,12 @@ def read_judged(record: RunRecord, split: str) -> "tuple[Criterion, Predictions]
     outputs = read_arrays(path)
     if split == "validation":  # whose samples are not named in the file
         outputs["place"] = np.array([str(record.values.get(name)) for name in SPLIT])
-    info = read_json(record.directory / "data.json").get("info", {})
-    return Criterion(load_settings(record.directory).hparams, DataInfo(**info)), outputs
+    hparams = load_settings(record.directory).hparams
+    try:
+        info = DataInfo(**read_json(record.directory / "data.json")["info"])
+    except (KeyError, TypeError):
+        raise UserError(f"{record.name} has no data.json that this code understands.") from None
+    return Criterion(hparams, info), outputs
 
 
 def result_table(groups: Sequence["Group"], scores: Mapping[Path, "Scores"]) -> list[list[str]]:
@@ -180,7 +185,7 @@ def difference_table(
     from ..engine.comparison import differences
 
     judged = [scores_of(group, scores) for group in groups]
-    rows = [["run", "metric", f"minus {groups[0].name}", "95 % interval", "this is"]]
+    rows = [["run", "metric", f"minus {groups[0].name}", "95 % interval", "result"]]
     for group, mine in zip(groups[1:], judged[1:], strict=True):
         if not mine or not judged[0]:
             continue
@@ -207,24 +212,21 @@ def write_comparison(
 
     records = [record for group in groups for record in group.records]
     curves = [(group.name, [r.rows for r in group.records if r.rows]) for group in groups]
-    curves = [(name, runs) for name, runs in curves if runs]
+    shown = [(name, runs) for name, runs in curves if runs][:MAX_CURVES]
+    more = f" The first {len(shown)} of {len(curves)} rows." if len(shown) < len(curves) else ""
     pictures = []
-    if curves:
+    if shown:
         with style():
-            png = to_png(draw_compared_curves(curves))
-        pictures = [picture("learning_curves", png, CURVES)]
-    sections = {"results": "Results", "differences": "Differences", "runs": "Every run"}
-    if len(tables["differences"]) < 2:
-        del sections["differences"]
-    runs = [HEAD, *table_rows(records)]
+            png = to_png(draw_compared_curves(shown))
+        pictures = [picture("learning_curves", png, CURVES + more)]
     write_page(
         path,
         "compare.html.jinja",
         f"Comparison of {len(records)} runs",
-        sections,
+        {"results": "Results", "runs": "Every run"},
         pictures,
         notes=notes,
         split=split,
-        runs=runs,
+        runs=[HEAD, *table_rows(records)],
         **tables,
     )

@@ -12,11 +12,12 @@ import numpy as np
 
 from .bootstrap import interval, resamples
 from .evaluation import Criterion, Predictions
-from .intervals import affordable_count, make_scorer, score_resamples
+from .intervals import FEWEST, affordable_count, make_scorer, score_resamples
 from .run_records import RunRecord
 
 REPEATED = ("seed", "split_seed", "fold")
 """What may differ between runs that are shown as mean and spread."""
+MANY = 10  # more runs than these have fewer resamples, so that it does not take longer
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,13 @@ class Scores:
 
 def score_runs(criteria: Sequence[Criterion], outputs: Sequence[Predictions]) -> list[Scores]:
     """The metrics of each run, from what ``evaluate`` gave for each of its samples."""
-    arrays = [{name: array for name, array in each.items() if array.dtype.kind != "U"}  for each in outputs]
-    scorers = [make_scorer(*pair) for pair in zip(criteria, arrays, strict=True)]
+    scorers = [
+        make_scorer(criterion, {name: a for name, a in each.items() if a.dtype.kind != "U"})
+        for criterion, each in zip(criteria, outputs, strict=True)
+    ]
     sizes = [len(each["loss"]) for each in outputs]
     count = min(affordable_count(*pair) for pair in zip(scorers, sizes, strict=True))
-    found = []
+    count, found = max(FEWEST, count * MANY // max(MANY, len(scorers))), []
     for score, size, mine in zip(scorers, sizes, outputs, strict=True):
         number = next(i for i, other in enumerate(outputs) if same_samples(mine, other))
         draws = resamples(size, count, groups=mine.get("group"), seed=number)
@@ -88,8 +91,8 @@ def same_samples(one: Predictions, other: Predictions) -> bool:
         return False
     if not np.array_equal(one.get("place", 0), other.get("place", 0)):
         return False
-    targets = [each.get("target", np.zeros(0)) for each in (one, other)]
-    return targets[0].ndim != 1 or bool(np.allclose(*targets, rtol=1e-4))
+    target, others = (each.get("target", np.zeros(0)) for each in (one, other))
+    return target.ndim != 1 or bool(np.allclose(target, others, rtol=1e-4))
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ class RunRecord:
     @property
     def seconds(self) -> float:
         """How long it trained."""
-        return sum(row["seconds"] for row in self.rows if isinstance(row.get("seconds"), float))
+        times = (row.get("seconds") for row in self.rows)
+        return sum(time for time in times if isinstance(time, float))
 
 
 def read_record(directory: Path) -> RunRecord:
