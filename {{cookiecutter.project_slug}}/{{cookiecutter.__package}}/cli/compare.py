@@ -13,6 +13,7 @@ from ..engine.errors import UserError, join_errors
 from ..engine.files import read_arrays
 from ..engine.run_directory import find_run
 from ..engine.run_records import RunRecord, differing_values, read_record
+from ..engine.settings import Count
 from .arguments import load_settings, program
 from .report import noted, read_json
 from .runs import HEAD, print_table, table_rows
@@ -40,6 +41,8 @@ class CompareArguments:
     """Names or directories of the runs, or latest."""
     output: Path = Path("compare.html")
     """The page with everything."""
+    resamples: Count | None = None
+    """Of the bootstrap. None: 1,000, or fewer where they take long."""
 
 
 def main(argv: list[str]) -> int:
@@ -55,7 +58,7 @@ def main(argv: list[str]) -> int:
     notes = list[str]()
     records = [read_compared(directory, notes) for directory in directories]
     groups = group_records(records)
-    split, scores = score_records(records, notes)
+    split, scores = score_records(records, arguments.resamples, notes)
     results = result_table(groups, scores)
     compared = difference_table(groups, scores, notes)
     write_comparison(arguments.output, groups, notes, split, results=results, differences=compared)
@@ -95,7 +98,7 @@ def read_compared(directory: Path, notes: list[str]) -> RunRecord:
 
 
 def score_records(
-    records: Sequence[RunRecord], notes: list[str]
+    records: Sequence[RunRecord], count: int | None, notes: list[str]
 ) -> tuple[str, dict[Path, "Scores"]]:
     """On which split runs are compared, and the scores of those that were judged on it."""
     from ..engine.comparison import score_runs
@@ -103,7 +106,7 @@ def score_records(
     split = choose_split(records, notes)
     judged = {r.directory: noted(notes, "", read_judged, r, split) for r in records}
     known = {directory: each for directory, each in judged.items() if each is not None}
-    scores = score_runs(*zip(*known.values(), strict=True)) if known else []
+    scores = score_runs(*zip(*known.values(), strict=True), count) if known else []
     return split, dict(zip(known, scores, strict=True))
 
 

@@ -69,15 +69,22 @@ class Scores:
     """On each of the resamples (count,)."""
 
 
-def score_runs(criteria: Sequence[Criterion], outputs: Sequence[Predictions]) -> list[Scores]:
-    """The metrics of each run, from what ``evaluate`` gave for each of its samples."""
+def score_runs(
+    criteria: Sequence[Criterion], outputs: Sequence[Predictions], count: int | None = None
+) -> list[Scores]:
+    """The metrics of each run, from what ``evaluate`` gave for each of its samples.
+
+    ``count`` is the number of resamples; None: as many as there is time for.
+    """
     scorers = [
         make_scorer(criterion, {name: a for name, a in each.items() if a.dtype.kind != "U"})
         for criterion, each in zip(criteria, outputs, strict=True)
     ]
     sizes = [len(each["loss"]) for each in outputs]
-    count = min(affordable_count(*pair) for pair in zip(scorers, sizes, strict=True))
-    count, found = max(FEWEST, count * MANY // max(MANY, len(scorers))), []
+    if count is None:
+        count = min(affordable_count(*pair) for pair in zip(scorers, sizes, strict=True))
+        count = max(FEWEST, count * MANY // max(MANY, len(scorers)))
+    found = []
     for score, size, mine in zip(scorers, sizes, outputs, strict=True):
         number = next(i for i, other in enumerate(outputs) if same_samples(mine, other))
         draws = resamples(size, count, groups=mine.get("group"), seed=number)
