@@ -53,7 +53,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 digits.py headers.py image_folder.py images.py inspection.py mirroring.py
                 normalize.py pretrained.py sizes.py
             """,
-            "PACKAGE/report": "best_classes.py confusion.py mistakes.py panels.py",
+            "PACKAGE/report": "best_classes.py calibration.py confusion.py mistakes.py panels.py",
         },
         "semantic_segmentation": {
             "PACKAGE/vision": """
@@ -67,7 +67,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/vision": """
                 __init__.py annotations.py box_folder.py boxes.py cache.py coco.py detectors.py
                 headers.py image_files.py images.py inspection.py matching.py metrics.py pairs.py
-                pretrained.py scenes.py voc.py yolo.py yolo_config.py
+                pretrained.py scenes.py scoring.py voc.py yolo.py yolo_config.py
             """,
             "PACKAGE/report": "class_bars.py panels.py precision_recall.py",
         },
@@ -78,7 +78,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 layers.py layout.py metrics.py number_columns.py number_texts.py splits.py
                 table_files.py table_splits.py tables.py
             """,
-            "PACKAGE/report": "best_classes.py confusion.py mistakes.py tables.py",
+            "PACKAGE/report": "best_classes.py calibration.py confusion.py mistakes.py tables.py",
         },
         "text_classification": {
             "PACKAGE/text": """
@@ -86,7 +86,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 encodings.py inspection.py layout.py names.py reading.py table_files.py
                 table_splits.py tables.py texts.py vocabulary.py
             """,
-            "PACKAGE/report": "best_classes.py confusion.py mistakes.py tables.py",
+            "PACKAGE/report": "best_classes.py calibration.py confusion.py mistakes.py tables.py",
         },
     },
     "ci": {

@@ -15,6 +15,7 @@ from .engine.files import shorten
 from .engine.inputs import PredictOptions
 from .loaders import DataInfo
 from .report.best_classes import best_classes
+from .report.calibration import draw_calibration, draw_thresholds
 from .report.confusion import count_pairs, draw_classes, draw_confusion
 from .report.mistakes import confident_mistakes, draw_no_mistakes
 from .report.panels import draw_samples, grid, show
@@ -36,6 +37,9 @@ def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[st
         counts = count_pairs(target, probabilities.argmax(axis=1), len(names))
         yield "confusion_matrix", *draw_confusion(counts, names, "images")
         yield "classes", *draw_classes(counts, names, "images")
+        yield "calibration", *draw_calibration(predictions["logits"], target, "images")
+        if len(names) == 2:
+            yield "thresholds", *draw_thresholds(predictions["logits"], target, names[1])
         figure = draw_mistakes(index, target, probabilities, data, names)
         yield "mistakes", figure, "The most confident mistakes. Some may be wrong labels."
     figure = draw_samples(data, 8, 1.5, partial(draw_sample, names=names))

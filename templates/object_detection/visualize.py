@@ -91,7 +91,7 @@ def make_picture(row: Mapping[str, Any], info: DataInfo) -> Tensor:
 
 
 def draw_detections(matches: Matches, data: Data, names: list[str]) -> tuple[Figure, str]:
-    """Evenly spaced validation images with true and predicted boxes, and the caption."""
+    """Evenly spaced images with true and predicted boxes, and the caption."""
     index = matches.predictions["index"]
     chosen = range(0, len(index), math.ceil(len(index) / MAX_IMAGES))
     figure, panels = grid(len(chosen), columns=4, height=2.5)
@@ -100,7 +100,7 @@ def draw_detections(matches: Matches, data: Data, names: list[str]) -> tuple[Fig
         draw_boxes(axes, matches, n, names)
         axes.set_xlabel(shorten(data.val.describe(int(index[n])), 36), fontsize=7)
     return figure, (
-        "Validation images. Blue and dashed: true boxes; green: correct detections; orange: wrong "
+        "Blue and dashed: true boxes; green: correct detections; orange: wrong "
         f"ones. Only scores from {matches.threshold:.2f} on are shown, where F1 is highest."
     )
 
@@ -135,7 +135,7 @@ def draw_classes(curves: list[PrecisionCurve], names: list[str]) -> tuple[Figure
     scores = np.array([curve.average_precision for curve in curves])
     counts = [curve.num_objects for curve in curves]
     figure, left_out = draw_class_bars(scores, counts, names, "average precision at IoU 0.5")
-    caption = "Each class of the validation set, lowest first; n is the number of its objects."
+    caption = "Each class, lowest first; n is the number of its objects."
     return figure, caption + left_out
 
 
@@ -179,7 +179,7 @@ def describe_wrong(predictions: Predictions, n: int, k: int, names: list[str]) -
 
 
 def draw_crop(axes: Axes, data: Data, i: int, box: Sequence[float], color: str) -> None:
-    """A box of a validation image and what is around it."""
+    """A box of an image and what is around it."""
     image = data.val[i][0]
     show(axes, image)
     draw_box(axes, box, color)

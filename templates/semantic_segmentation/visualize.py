@@ -41,12 +41,12 @@ def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[st
     if predictions:
         iou = image_iou(predictions)
         chosen = np.unique(np.linspace(0, len(iou) - 1, MAX_IMAGES).astype(int))
-        caption = "Validation images, true masks, and predicted masks with the image's mean IoU."
+        caption = "Images, true masks, and predicted masks with the image's mean IoU."
         yield "overlays", draw_images(chosen, iou, predictions, data, names), caption
         yield "classes", *draw_classes(predictions, names)
         yield "confusion_matrix", *draw_confused_pixels(predictions, names)
         worst = np.argsort(iou, kind="stable")[:MAX_IMAGES]
-        caption = "The validation images with the lowest mean IoU. Some true masks may be wrong."
+        caption = "The images with the lowest mean IoU. Some true masks may be wrong."
         yield "worst_images", draw_images(worst, iou, predictions, data, names), caption
     figure = draw_samples(data, 8, 1.4, partial(draw_sample, names=names))
     yield "augmented_samples", figure, "Training images as the model sees them, with their masks."
@@ -156,7 +156,7 @@ def draw_classes(predictions: Mapping[str, np.ndarray], names: list[str]) -> tup
     iou = ratio(intersection.sum(axis=0), union.sum(axis=0))
     figure, left_out = draw_class_bars(iou, num_images, names, "IoU")
     caption = (
-        "Each class of the validation set, lowest first; n is the number of images with the class "
+        "Each class, lowest first; n is the number of images with the class "
         "in the true or the predicted mask."
     )
     return figure, caption + left_out

@@ -14,11 +14,12 @@ from .engine.files import shorten
 from .engine.inputs import PredictOptions
 from .loaders import DataInfo
 from .report.best_classes import best_classes
+from .report.calibration import draw_calibration, draw_thresholds
 from .report.confusion import count_pairs, draw_classes, draw_confusion
 from .report.mistakes import confident_mistakes, draw_no_mistakes
 from .report.tables import draw_table
 
-MAX_ROWS, MAX_CURVES, NUM_BINS = 15, 10, 10
+MAX_ROWS, MAX_CURVES = 15, 10
 Figures = Iterator[tuple[str, Figure, str]]
 
 
@@ -54,28 +55,26 @@ def draw_regression(predictions: Mapping[str, np.ndarray], data: Data) -> Figure
     name = shorten(data.info.target, 28)
     prediction, target = predictions["prediction"], predictions["target"]
     figure = draw_agreement(prediction, target, name)
-    yield "predicted_against_true", figure, "Validation rows; the line is a perfect prediction."
-    caption = "Residuals of the validation rows. A trend on the right is something left to learn."
+    yield "predicted_against_true", figure, "The line is a perfect prediction."
+    caption = "Residuals. A trend on the right is something left to learn."
     yield "residuals", draw_residuals(prediction, target, name), caption
-    caption = "The validation rows with the largest errors. Some may be wrong data."
+    caption = "The rows with the largest errors. Some may be wrong data."
     yield "worst_rows", draw_worst(predictions["index"], prediction, target, data), caption
 
 
 def draw_classification(predictions: Mapping[str, np.ndarray], data: Data) -> Figures:
     """The figures of classes."""
-    from torchmetrics.functional.classification import multiclass_calibration_error  # slow
-
     names = [shorten(name, 24) for name in data.info.classes]
     target, logits = torch.from_numpy(predictions["target"]), predictions["logits"]
     probabilities = torch.from_numpy(logits).softmax(dim=1)
     counts = count_pairs(predictions["target"], logits.argmax(axis=1), len(names))
     yield "confusion_matrix", *draw_confusion(counts, names, "rows")
     yield "classes", *draw_classes(counts, names, "rows")
-    yield "roc_curves", *draw_roc(probabilities, target, names)
-    error = multiclass_calibration_error(probabilities, target, len(names), NUM_BINS).item()
-    caption = "How often the model is right (top) when it gives its answer a certain probability, "
-    caption += f"and how many rows these are (bottom). The mean difference is {error:.1%}."
-    yield "calibration", draw_calibration(probabilities.numpy(), target.numpy()), caption
+    if len(names) == 2:
+        yield "thresholds", *draw_thresholds(logits, predictions["target"], names[1])
+    else:
+        yield "roc_curves", *draw_roc(probabilities, target, names)
+    yield "calibration", *draw_calibration(logits, predictions["target"], "rows")
     figure = draw_mistakes(predictions["index"], target.numpy(), probabilities.numpy(), data, names)
     yield "worst_rows", figure, "The most confident mistakes. Some may be wrong data."
 
@@ -129,8 +128,7 @@ def draw_roc(probabilities: Tensor, target: Tensor, names: list[str]) -> tuple[F
     pairs = [(probabilities[:, c], (target == c).long()) for c in range(len(names))]
     present = [c for c, (_, is_class) in enumerate(pairs) if 0 < is_class.sum() < len(target)]
     areas = {c: binary_auroc(*pairs[c]).item() for c in present}
-    # The curves of two classes are mirror images.
-    shown = sorted(present, key=areas.__getitem__)[: MAX_CURVES if len(names) > 2 else 1]
+    shown = sorted(present, key=areas.__getitem__)[:MAX_CURVES]
     figure = Figure(figsize=(7.5, 4.8))
     axes = figure.add_subplot()
     axes.axline((0, 0), slope=1, color="0.4", linestyle="--", linewidth=1)
@@ -142,25 +140,9 @@ def draw_roc(probabilities: Tensor, target: Tensor, names: list[str]) -> tuple[F
     if shown:
         figure.legend(loc="outside right upper", title="class (area)")
     caption = "ROC curves of each class against the others; the dashed line is chance."
-    if len(names) > 2 and len(shown) < len(present):
+    if len(shown) < len(present):
         caption += f" Only the {len(shown)} of {len(present)} classes are shown, the lowest."
     return figure, caption
-
-
-def draw_calibration(probabilities: np.ndarray, target: np.ndarray) -> Figure:
-    """Accuracy against the probability of the answer, in bins of equal width."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == target
-    edges = np.linspace(0, 1, NUM_BINS + 1)
-    group = np.digitize(confidence, edges[1:-1])
-    bins = [(confidence[group == b], right[group == b]) for b in np.unique(group)]
-    figure = Figure(figsize=(5.5, 6))
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    top.axline((0, 0), slope=1, color="0.4", linestyle="--", linewidth=1)
-    top.plot([c.mean() for c, _ in bins], [r.mean() for _, r in bins], "o-", clip_on=False)
-    top.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    bottom.hist(confidence, bins=edges.tolist(), edgecolor="white")
-    bottom.set(xlabel="probability of the predicted class", ylabel="rows")
-    return figure
 
 
 def draw_mistakes(

@@ -12,6 +12,7 @@ from .engine.files import shorten
 from .engine.inputs import PredictOptions
 from .loaders import DataInfo
 from .report.best_classes import best_classes
+from .report.calibration import draw_calibration, draw_thresholds
 from .report.confusion import count_pairs, draw_classes, draw_confusion
 from .report.mistakes import confident_mistakes, draw_no_mistakes
 from .report.tables import draw_table
@@ -36,6 +37,9 @@ def draw(predictions: Mapping[str, np.ndarray], data: Data) -> Iterator[tuple[st
         counts = count_pairs(target, predicted, len(names))
         yield "confusion_matrix", *draw_confusion(counts, names, "texts")
         yield "classes", *draw_classes(counts, names, "texts")
+        yield "calibration", *draw_calibration(predictions["logits"], target, "texts")
+        if len(names) == 2:
+            yield "thresholds", *draw_thresholds(predictions["logits"], target, names[1])
         figure = draw_mistakes(predictions["index"], target, probabilities, val, names)
         yield "mistakes", figure, "The most confident mistakes. Some may be wrong labels."
         caption = "Accuracy by the number of tokens. Of the tokens of the validation texts "

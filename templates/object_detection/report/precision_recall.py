@@ -27,7 +27,7 @@ def draw_precision_recall(
     axes.plot(recalls, mean, color="0.3", linewidth=3, label=label)
     figure.legend(loc="outside right upper")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
-    caption = "Precision and recall on the validation images at IoU 0.5."
+    caption = "Precision and recall at IoU 0.5."
     if len(worst) < len(names):
         caption += f" Only the {len(worst)} worst of {len(names)} classes are shown."
     return figure, caption

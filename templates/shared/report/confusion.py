@@ -30,7 +30,7 @@ def draw_confusion(counts: np.ndarray, names: list[str], noun: str) -> tuple[Fig
     axes.set_yticks(range(len(shown)), texts, fontsize=size)
     if len(shown) <= 30:
         write_counts(axes, counts[np.ix_(shown, shown)], shares)
-    caption = f"Validation {noun} by true and predicted class; the color is the share of the row."
+    caption = f"{noun.capitalize()} by true and predicted class; the color is the share of the row."
     if len(shown) < len(names):
         caption += f" Shown are the {len(shown)} of {len(names)} classes with the most mistakes."
     return figure, caption
@@ -61,7 +61,7 @@ def draw_classes(counts: np.ndarray, names: list[str], noun: str) -> tuple[Figur
     axes.plot(recall, rows, "oC1", label="recall", markersize=5, mew=0, clip_on=False)
     axes.set_yticks(rows, [f"{names[c]}  (n = {support[c]:,})" for c in shown])
     figure.legend(loc="outside upper center", ncols=3)
-    caption = f"Each class of the validation set, lowest F1 first; n is the number of its {noun}."
+    caption = f"Each class, lowest F1 first; n is the number of its {noun}."
     if len(shown) < len(present):
         caption += f" Only {len(shown)} of {len(present)} classes are shown."
     return figure, caption

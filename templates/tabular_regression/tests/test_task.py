@@ -307,9 +307,10 @@ def test_the_area_is_the_mean_over_the_classes_that_are_there() -> None:
 def test_metrics_are_right_around_a_large_mean_and_for_a_single_row() -> None:
     info, target = replace(NUMBERS, target_mean=2000.0), torch.tensor([1999.0, 2000.0, 2001.0])
     prediction = target + torch.tensor([0.5, 0.0, 0.0])
-    values = measure(Hyperparameters(), info, _output=prediction, _target=target)
+    values = measure(Hyperparameters(), info, prediction=prediction, target=target, loss=target)
     assert values == pytest.approx({"r2": 0.875, "rmse": (1 / 12) ** 0.5, "mae": 1 / 6}, rel=1e-4)
-    single = measure(Hyperparameters(), info, _output=prediction[:1], _target=target[:1])
+    one = {"prediction": prediction[:1], "target": target[:1], "loss": target[:1]}
+    single = measure(Hyperparameters(), info, **one)
     assert math.isnan(single["r2"])
 
 
@@ -325,7 +326,7 @@ def test_a_table_of_ones_own_is_learned_and_drawn(
     metrics = json.loads(Path("runs/own/evaluation.json").read_bytes())
     assert metrics.get("r2", 1) > 0.75 and metrics.get("accuracy", 1) > 0.85
     figures = {path.stem for path in Path("runs/own/figures").glob("*.png")}
-    assert {"worst_rows", "residuals" if objective == "regression" else "roc_curves"} <= figures
+    assert {"worst_rows", "test_worst_rows", "residuals" if objective == "regression" else "roc_curves"} <= figures
 
 
 @pytest.mark.parametrize(("num_classes", "is_right"), [(2, True), (2, False), (60, False)])

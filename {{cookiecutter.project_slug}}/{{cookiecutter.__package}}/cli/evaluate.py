@@ -96,11 +96,12 @@ def evaluate_run(
 
     groups = find_groups(data, hparams)
     save_predictions(run.directory, outputs, data, groups)
+    val_file = run.directory / "predictions.npz"
     judgement = judge(
         best.criterion,
         outputs,
         data,
-        read_arrays(run.directory / "predictions.npz"),
+        read_arrays(val_file) if val_file.exists() else {},
         groups=groups,
         by=arguments.by,
         count=arguments.resamples,

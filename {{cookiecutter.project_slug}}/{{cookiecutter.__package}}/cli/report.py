@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # --help takes no torch
 SECTIONS = {
     "results": "Results",
     "data": "Data",
+    "worst": "Worst samples",
     "hyperparameters": "Hyperparameters",
     "environment": "Environment",
 }
@@ -49,7 +50,7 @@ def write_report(directory: Path) -> Path:
     from ..engine.checkpoint import load_checkpoint
     from ..engine.run_records import read_metrics
     from ..loaders import make_data
-    from ..report.page import data_tables, flatten, summarize, write_page
+    from ..report.page import data_tables, evaluation_tables, flatten, summarize, write_page
 
     settings, notes = load_settings(directory), list[str]()
     best_file = directory / "checkpoints" / "best.pt"
@@ -58,14 +59,16 @@ def write_report(directory: Path) -> Path:
     data = noted(notes, "Some figures are missing.", make_data, settings.hparams)
     record = noted(notes, "", read_json, directory / "data.json")
     environment = noted(notes, "", read_json, directory / "environment.json") or {}
+    test = noted(notes, "", read_json, directory / "evaluation.json")
+    sections = SECTIONS if test else {k: v for k, v in SECTIONS.items() if k != "worst"}
     write_page(
         directory / "report.html",
         "page.html.jinja",
         directory.resolve().name,
-        SECTIONS if record else {k: v for k, v in SECTIONS.items() if k != "data"},
+        sections if record else {k: v for k, v in sections.items() if k != "data"},
         save_figures(directory, draw_figures(directory, rows, best, data), notes),
         validation=best.get("metrics", {}),
-        test=noted(notes, "", read_json, directory / "evaluation.json"),
+        test=evaluation_tables(test) if test else {},
         summary=summarize(rows, best.get("epoch"), data),
         data=data_tables(record) if record else {},
         hyperparameters=asdict(settings),
@@ -104,14 +107,30 @@ def draw_figures(
     if rows:
         curves = draw_learning_curves(rows, best.get("epoch"))
         yield "learning_curves", curves, "The weights of the best epoch are kept."
-    if data is not None:
-        path, predictions = directory / "predictions.npz", {}
-        if best and path.exists():
-            predictions = read_arrays(path)
-            require_same_info(best["info"], asdict(data.info))
-            if len(predictions["index"]) != len(data.val):
-                raise UserError("The validation set has another size than in training.")
-        yield from draw(predictions, data)
+    if data is None:
+        return
+    predictions = read_predictions(directory / "predictions.npz", len(data.val), "validation set")
+    if best and predictions:
+        require_same_info(best["info"], asdict(data.info))
+    yield from draw(predictions if best else {}, data)
+    test = read_predictions(directory / "test_predictions.npz", len(data.test), "test set")
+    if best and test:
+        of_training = {name for name, _, _ in draw({}, data)}
+        for name, figure, caption in draw(test, replace(data, val=data.test)):
+            if name not in of_training:
+                yield f"test_{name}", figure, caption
+
+
+def read_predictions(path: Path, num_samples: int, what: str) -> dict[str, Any]:
+    """The predictions for a set; empty if there are none.
+
+    Raises:
+        UserError: the file is damaged, or the set has another size now.
+    """
+    predictions = read_arrays(path) if path.exists() else {}
+    if predictions and len(predictions["index"]) != num_samples:
+        raise UserError(f"The {what} has another size than when the model was judged.")
+    return predictions
 
 
 def save_figures(

@@ -73,7 +73,7 @@ def judge_probabilities(
     if temperature is not None:
         before = calibration_error(logits * temperature, target)
         calibration |= {"temperature": temperature, "ece_without_temperature": before}
-    if len(classes) != 2:
+    if len(classes) != 2 or "logits" not in val_outputs:
         return {"calibration": calibration}
     chosen = choose_thresholds(val_outputs["logits"] / (temperature or 1), val_outputs["target"])
     rows = [{"rule": r} | judge_threshold(logits, target, value) for r, value in chosen.items()]
@@ -118,14 +118,19 @@ def describe(evaluation: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def write_interval(evaluation: Mapping[str, Any], name: str) -> str:
+def write_interval(evaluation: Mapping[str, Any], name: str, digits: int = 4) -> str:
     """The interval of a metric as text; empty if it has none."""
     ends = evaluation.get("intervals", {}).get(name)
-    return f"({ends[0]:.4g} to {ends[1]:.4g})" if ends else ""
+    return f"({ends[0]:.{digits}g} to {ends[1]:.{digits}g})" if ends else ""
 
 
 def describe_bootstrap(evaluation: Mapping[str, Any]) -> str:
-    """How the intervals were made, and where they say less than they seem to."""
+    """How the intervals were made, and where they say less than they seem to.
+
+    Empty for an evaluation.json without intervals, of an older version.
+    """
+    if "bootstrap" not in evaluation:
+        return ""
     about = evaluation["bootstrap"]
     samples, count = f"{about['samples']:,} samples", about["resamples"]
     units = f"{about['groups']:,} groups ({samples})" if "groups" in about else samples
@@ -144,9 +149,11 @@ def describe_bootstrap(evaluation: Mapping[str, Any]) -> str:
 
 
 def describe_calibration(calibration: Mapping[str, float]) -> str:
-    """The calibration error, and what the temperature did to it."""
+    """The calibration error, and what the temperature did to it; empty without one."""
+    if not calibration:
+        return ""
     text = f"Calibration error (ECE): {calibration['ece']:.4f}"
     if "temperature" in calibration:
         before = calibration["ece_without_temperature"]
         text += f" with the temperature {calibration['temperature']:.3f}, {before:.4f} without"
-    return text
+    return f"{text}."

@@ -8,7 +8,16 @@ from typing import Any
 import jinja2
 
 from ..engine.data import Data
-from ..engine.files import write_text
+from ..engine.files import PROJECT, read_text, write_text
+from ..engine.judgement import (
+    describe_bootstrap,
+    describe_calibration,
+    metrics_of,
+    write_interval,
+)
+from ..engine.run_records import describe_time
+
+PACKAGE = __name__.partition(".")[0]
 
 
 def write_page(
@@ -28,9 +37,50 @@ def write_page(
     first, *others = sections.items()
     figures = [(item["name"], item["name"].replace("_", " ").capitalize()) for item in pictures]
     page = jinja.get_template(template).render(
-        content, heading=heading, sections=[first, *figures, *others], pictures=pictures
+        content,
+        project=project_name(),
+        heading=heading,
+        sections=[first, *figures, *others],
+        pictures=pictures,
     )
     write_text(path, page)
+
+
+def project_name() -> str:
+    """The heading of the project's README."""
+    readme = PROJECT / "README.md"
+    lines = read_text(readme).splitlines() if readme.exists() else []
+    headings = [line[2:].strip() for line in lines if line.startswith("# ")]
+    return headings[0] if headings else PACKAGE
+
+
+def evaluation_tables(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of evaluation.json as sentences and tables; the first row has the names."""
+    metrics = [[n, v, write_interval(evaluation, n)] for n, v in metrics_of(evaluation).items()]
+    tables = {"metrics": [["metric", "value", "95 % interval"], *metrics]}
+    subgroups, thresholds = evaluation.get("subgroups"), evaluation.get("thresholds")
+    if subgroups:
+        rows = [
+            [row["value"], row["samples"]]
+            + [f"{value:.3g} {write_interval(row, n, 2)}" for n, value in metrics_of(row).items()]
+            for row in subgroups["rows"]
+        ]
+        tables["subgroups"] = [[subgroups["by"], "samples", *metrics_of(subgroups["rows"][0])]]
+        tables["subgroups"] += rows
+    worst = evaluation.get("worst", [])
+    return {
+        "about": describe_bootstrap(evaluation),
+        "calibration": describe_calibration(evaluation.get("calibration", {})),
+        "thresholds": as_grid(thresholds["rows"]) if thresholds else [],
+        "class": thresholds["class"] if thresholds else "",
+        "worst": as_grid(worst),
+        "subgroups": [],
+    } | tables
+
+
+def as_grid(rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """Rows with the same names as a table whose first row has the names."""
+    return [list(rows[0]), *(list(row.values()) for row in rows)] if rows else []
 
 
 def data_tables(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,6 +137,6 @@ def summarize(
     return {
         "Epochs": str(len(rows)),
         "Best epoch": str(best_epoch or "none"),
-        "Time": f"{seconds / 60:.1f} min" if seconds >= 100 else f"{seconds:.1f} s",
+        "Time": describe_time(seconds),
         **{f"{name} samples": f"{len(dataset):,}" for name, dataset in splits.items()},
     }
