@@ -12,11 +12,12 @@ import numpy as np
 
 from .bootstrap import interval, resamples
 from .evaluation import Criterion, Predictions
-from .intervals import FEWEST, affordable_count, make_scorer, score_resamples
+from .intervals import affordable_count, make_scorer, score_resamples
 from .run_records import RunRecord
 
 REPEATED = ("seed", "split_seed", "fold")
 """What may differ between runs that are shown as mean and spread."""
+FEWEST = 100  # resamples from which there are intervals
 MANY = 10  # more runs than these have fewer resamples, so that it does not take longer
 
 
