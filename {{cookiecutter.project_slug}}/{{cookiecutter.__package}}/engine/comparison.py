@@ -115,7 +115,7 @@ class Difference:
         """What is shown by it."""
         if self.low <= 0 <= self.high:
             return "no difference shown"
-        return "worse" if (self.value > 0) == lower_is_better else "better"
+        return "worse" if (self.low > 0) == lower_is_better else "better"
 
 
 def differences(one: Sequence[Scores], base: Sequence[Scores]) -> dict[str, Difference]:
