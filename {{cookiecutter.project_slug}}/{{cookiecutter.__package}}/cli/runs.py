@@ -66,8 +66,8 @@ def unusual_values(records: Sequence[RunRecord]) -> list[str]:
     found: list[list[str]] = [[] for _ in records]
     for name, values in differing_values(records).items():
         texts = [shorten(str(value), 30) for value in values]
-        for parts, text in zip(found, texts, strict=True):
-            if 2 * texts.count(text) <= len(texts):
+        for record, parts, text in zip(records, found, texts, strict=True):
+            if record.values and 2 * texts.count(text) <= len(texts):
                 parts.append(f"{name}={text}")
     return [" ".join(parts) for parts in found]
 

@@ -72,8 +72,10 @@ def open_run(
                 stack.close()
                 shutil.rmtree(run)
             elif dist.is_main:
-                is_stop = isinstance(error, Stopped | KeyboardInterrupt)
-                save_end(run, "stopped" if is_stop else "failed", str(explain(error) or error))
+                if isinstance(error, Stopped | KeyboardInterrupt):
+                    save_end(run, "stopped")
+                else:
+                    save_end(run, "failed", str(explain(error) or error))
             raise
         if dist.is_main:
             save_end(run, "finished")
