@@ -106,7 +106,8 @@ def score_records(
     split = choose_split(records, notes)
     judged = {r.directory: noted(notes, "", read_judged, r, split) for r in records}
     known = {directory: each for directory, each in judged.items() if each is not None}
-    scores = score_runs(*zip(*known.values(), strict=True), count) if known else []
+    criteria, outputs = [each[0] for each in known.values()], [each[1] for each in known.values()]
+    scores = score_runs(criteria, outputs, count) if known else []
     return split, dict(zip(known, scores, strict=True))
 
 
