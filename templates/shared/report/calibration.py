@@ -51,7 +51,7 @@ def draw_thresholds(logits: np.ndarray, target: np.ndarray, name: str) -> tuple[
     for axes, x, y, limits in curves:
         axes.step(x, y, where="post" if axes is left else "mid", clip_on=False)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
-        for number, threshold in enumerate(THRESHOLDS):  # in several sizes, if they are in one place
+        for number, threshold in enumerate(THRESHOLDS):  # sizes tell equal places apart
             n, size = int((limits - threshold).abs().argmin()), 11 - 1.5 * number
             look = {"color": f"C{number + 1}", "markersize": size, "clip_on": False}
             axes.plot(x[n], y[n], "o", label=f"{threshold:g}", **look)

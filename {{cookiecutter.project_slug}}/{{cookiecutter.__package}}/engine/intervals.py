@@ -19,7 +19,7 @@ MAX_VALUES, NUM_BINS = 20, 4  # subgroups of names, and of numbers
 
 
 def make_scorer(criterion: Criterion, outputs: Predictions) -> Scorer:
-    """A scorer of what ``evaluate`` gave for all samples.
+    """A scorer of what ``evaluate`` gave for all samples, or of what a file has kept of that.
 
     A criterion whose metrics take long may have a faster ``make_scorer(outputs)`` of its own.
     """
@@ -34,7 +34,8 @@ def make_scorer(criterion: Criterion, outputs: Predictions) -> Scorer:
 
 def _scorer_of_metrics(criterion: Criterion, outputs: Predictions) -> Scorer:
     metrics = criterion.metrics()
-    tensors = {name: torch.from_numpy(array) for name, array in outputs.items()}
+    arrays = {name: array for name, array in outputs.items() if array.dtype.kind != "U"}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def score(indices: np.ndarray) -> Metrics:
         chosen = torch.from_numpy(indices)

@@ -139,7 +139,7 @@ def describe_bootstrap(evaluation: Mapping[str, Any]) -> str:
     text = f"{units}; the 95 % intervals are from {count:,} resamples of them."
     number = about.get("groups", about["samples"])
     if number < 30:
-        text += " These are few: the intervals are too narrow."
+        text += " These are few, so the intervals may be too narrow."
     if any(low == high for low, high in evaluation["intervals"].values()):
         text += (
             " Where an interval has no width, this test set has no example of the contrary: up to "
