@@ -56,7 +56,7 @@ def test_later_metrics_are_shown_and_html_is_shown_as_text(drawn: Path, run: Pat
     page = page_of(write_report(run).parent)
     assert "<script" not in page and "&lt;script&gt;alert(1)&lt;" in page
     assert "Not evaluated on the test set yet" in page_of(drawn)
-    assert "Not evaluated on the test set yet" not in page and "<dd>0.1235</dd>" in page
+    assert "Not evaluated on the test set yet" not in page and "<td>0.1235</td>" in page
     assert "<dt>Epochs</dt><dd>2</dd>" in page
 
 

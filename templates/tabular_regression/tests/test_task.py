@@ -326,7 +326,8 @@ def test_a_table_of_ones_own_is_learned_and_drawn(
     metrics = json.loads(Path("runs/own/evaluation.json").read_bytes())
     assert metrics.get("r2", 1) > 0.75 and metrics.get("accuracy", 1) > 0.85
     figures = {path.stem for path in Path("runs/own/figures").glob("*.png")}
-    assert {"test_worst_rows", "residuals" if objective == "regression" else "roc_curves"} <= figures
+    kind = "residuals" if objective == "regression" else "roc_curves"
+    assert {"worst_rows", "test_worst_rows", kind} <= figures
 
 
 @pytest.mark.parametrize(("num_classes", "is_right"), [(2, True), (2, False), (60, False)])

@@ -60,12 +60,12 @@ def write_report(directory: Path) -> Path:
     record = noted(notes, "", read_json, directory / "data.json")
     environment = noted(notes, "", read_json, directory / "environment.json") or {}
     test = noted(notes, "", read_json, directory / "evaluation.json")
-    sections = SECTIONS if test else {k: v for k, v in SECTIONS.items() if k != "worst"}
+    is_there = {"worst": bool(test and test.get("worst")), "data": bool(record)}
     write_page(
         directory / "report.html",
         "page.html.jinja",
         directory.resolve().name,
-        sections if record else {k: v for k, v in sections.items() if k != "data"},
+        {name: text for name, text in SECTIONS.items() if is_there.get(name, True)},
         save_figures(directory, draw_figures(directory, rows, best, data), notes),
         validation=best.get("metrics", {}),
         test=evaluation_tables(test) if test else {},

@@ -95,7 +95,7 @@ def values_of_test(data: Data, by: str, flag: str) -> Sequence[Any]:
     if data.test_column is not None:
         return data.test_column(by, flag)
     paths = [Path(data.test.describe(index)) for index in range(len(data.test))]
-    return group_files(paths, by, flag) or []
+    return group_files(paths, by, flag)
 
 
 def find_subgroups(values: Sequence[Any]) -> dict[str, np.ndarray]:
