@@ -357,11 +357,12 @@ import random, sys
 from pathlib import Path
 import torch
 from my_torch_project.cli.arguments import load_settings
-from my_torch_project.cli.report import read_arrays, read_json
+from my_torch_project.cli.report import read_json
 from my_torch_project.engine.checkpoint import load_checkpoint
 from my_torch_project.engine.errors import UserError
-from my_torch_project.engine.metric_log import read_metrics
+from my_torch_project.engine.files import read_arrays
 from my_torch_project.engine.run_directory import read_holder
+from my_torch_project.engine.run_records import read_metrics
 
 def same(one, other):
     if isinstance(one, torch.Tensor):

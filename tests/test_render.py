@@ -24,18 +24,18 @@ COMMON = {
         train.py utils.py visualize.py
     """,
     "PACKAGE/cli": """
-        __init__.py arguments.py best_model.py check_data.py doctor.py doctor_checks.py evaluate.py
-        find_batch_size.py find_lr.py main.py predict.py report.py train.py
+        __init__.py arguments.py best_model.py check_data.py compare.py doctor.py doctor_checks.py
+        evaluate.py find_batch_size.py find_lr.py main.py predict.py report.py runs.py train.py
     """,
     "PACKAGE/engine": """
-        __init__.py bootstrap.py builds.py calibration.py checkpoint.py data.py data_report.py
-        device.py distributed.py errors.py evaluation.py files.py inputs.py intervals.py
-        judgement.py loading.py machine.py metric_log.py profiler.py result_table.py run.py
-        run_directory.py seeding.py settings.py signals.py splits.py
+        __init__.py bootstrap.py builds.py calibration.py checkpoint.py comparison.py data.py
+        data_report.py device.py distributed.py errors.py evaluation.py files.py inputs.py
+        intervals.py judgement.py loading.py machine.py metric_log.py profiler.py result_table.py
+        run.py run_directory.py run_records.py seeding.py settings.py signals.py splits.py
     """,
     "PACKAGE/report": """
-        __init__.py base.html.jinja curves.py data.html.jinja data_figures.py macros.html.jinja
-        page.html.jinja page.py style.py
+        __init__.py base.html.jinja compare.html.jinja compared_curves.py curves.py data.html.jinja
+        data_figures.py macros.html.jinja page.html.jinja page.py style.py
     """,
     "tests": """
         conftest.py test_check_data.py test_device.py test_doctor.py test_find_batch_size.py

@@ -17,6 +17,8 @@ COMMANDS = {
     "evaluate": "compute the metrics of a run on the test set",
     "predict": "predict for your own files with a run's best model",
     "report": "draw the figures of a run and write its report.html again",
+    "runs": "show a table of all runs",
+    "compare": "compare runs: hyperparameters, metrics with intervals, curves",
     "check-data": "show what is in the data, and what is wrong with it",
     "find-lr": "try learning rates in one short training, and propose one",
     "find-batch-size": "find the largest batch that fits in the memory of the GPU",

@@ -48,7 +48,7 @@ def write_report(directory: Path) -> Path:
     What the run does not have, or not anymore, is left out with a note on the page.
     """
     from ..engine.checkpoint import load_checkpoint
-    from ..engine.metric_log import read_metrics
+    from ..engine.run_records import read_metrics
     from ..loaders import make_data
     from ..report.page import data_tables, evaluation_tables, flatten, summarize, write_page
 

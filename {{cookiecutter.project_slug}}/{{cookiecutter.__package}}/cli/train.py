@@ -61,12 +61,12 @@ def main(argv: list[str]) -> int:
         if dist.is_main:
             warn(hardware.notes)
         plain = to_plain(hparams), to_plain(settings)
-        with open_run(name, resumed, *plain, dist) as directory:
-            run = Run(directory, settings, hardware, dist, arguments.profile * dist.is_main)
-            try:
+        try:
+            with open_run(name, resumed, *plain, dist) as directory:
+                run = Run(directory, settings, hardware, dist, arguments.profile * dist.is_main)
                 progress = train_or_fall_back(hparams, run)
-            except Stopped as stopped:
-                return end_stopped(stopped, run)
+        except Stopped as stopped:
+            return end_stopped(stopped, run)
     if run.is_main:
         finish(progress, hparams, run, arguments.report)
     return 0

@@ -5,7 +5,6 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +12,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .checkpoint import Progress
-from .errors import TrainingFailed, UserError
-from .files import read_text, write_text
+from .errors import TrainingFailed
+from .files import write_text
 from .loading import TrainLoader
 from .run import Run
 
@@ -118,6 +117,7 @@ class MetricLog:
         row |= {f"train/{name}": total / num_steps for name, total in self._sums.items()}
         row |= {f"val/{name}": value for name, value in metrics.items()}
         row |= {"lr": self._lr, **self._speed, "peak_memory_mib": peak_memory_mib(self.run.device)}
+        row["is_best"] = is_best  # of the epochs until now
         # JSON has null for a number that is not finite, and nothing else.
         finite = {k: None if v in (math.inf, -math.inf) or v != v else v for k, v in row.items()}
         self.rows.append(finite)
@@ -132,29 +132,6 @@ class MetricLog:
             f"validation: {values}  {row['samples_per_second']:,.0f} samples/s"
             + (" *" if is_best else "")
         )
-
-
-def read_metrics(directory: Path) -> list[Row]:
-    """The rows of metrics.jsonl, without a last line that was not written to its end.
-
-    Raises:
-        UserError: a row is damaged.
-    """
-    path = directory / "metrics.jsonl"
-    lines = read_text(path).splitlines(keepends=True) if path.exists() else []
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.endswith("\n"):
-            break
-        try:
-            row = dict(json.loads(line))
-            rows.append(row | {"epoch": int(row["epoch"])})
-        except (ValueError, KeyError, TypeError):
-            raise UserError(
-                f"{path} is damaged in line {number}. `python train.py --resume {directory.name}` "
-                "writes it again from the last checkpoint."
-            ) from None
-    return rows
 
 
 def peak_memory_mib(device: torch.device) -> float | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 from filelock import FileLock, Timeout
 
-from .errors import UserError
+from .errors import Stopped, UserError, explain
 from .files import PROJECT, read_toml, write_json, write_text
 from .settings import require_same_hyperparameters
 
@@ -61,16 +61,24 @@ def open_run(
                 for left in run.rglob(".*.tmp"):  # of a save that was killed
                     left.unlink()
             write_text(run / "hyperparameters.toml", tomli_w.dumps({**hparams, **settings}))
+            save_end(run, None)
             return run
 
         run: Path = dist.on_main(prepare)
         try:
             yield run
-        except BaseException:
+        except BaseException as error:
             if dist.is_main and resumed is None and not any((run / "checkpoints").glob("*.pt")):
                 stack.close()
                 shutil.rmtree(run)
+            elif dist.is_main:
+                if isinstance(error, Stopped | KeyboardInterrupt):
+                    save_end(run, "stopped")
+                else:
+                    save_end(run, "failed", str(explain(error) or error))
             raise
+        if dist.is_main:
+            save_end(run, "finished")
 
 
 def create_directory(name: str | None) -> Path:
@@ -133,7 +141,7 @@ def lock(run: Path) -> Iterator[None]:
     try:
         with FileLock(run / ".lock", timeout=0):
             holder = {"pid": os.getpid(), "host": socket.gethostname(), "order": order}
-            write_json(run / HOLDER, holder | {"launch": launch_id()})
+            write_json(run / HOLDER, read_holder(run) | holder | {"launch": launch_id()})
             yield
     except Timeout:
         holder = read_holder(run)
@@ -141,6 +149,25 @@ def lock(run: Path) -> Iterator[None]:
             f"{run} is in use by process {holder.get('pid')} on {holder.get('host')}. Wait until "
             "it ends, or stop it."
         ) from None
+
+
+def is_in_use(run: Path) -> bool:
+    """Whether a process holds the directory."""
+    try:
+        if (run / ".lock").exists():
+            with FileLock(run / ".lock", timeout=0):
+                return False
+    except Timeout:
+        return True
+    except OSError:  # the directory cannot be written to
+        return False
+    return False
+
+
+def save_end(run: Path, ended: str | None, reason: str = "") -> None:
+    """Keep how the run ended, for ``runs``; None while it runs."""
+    with suppress(OSError):  # a full disk, of which the error speaks already
+        write_json(run / HOLDER, read_holder(run) | {"ended": ended, "reason": reason})
 
 
 def read_holder(run: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ..engine.judgement import (
     metrics_of,
     write_interval,
 )
+from ..engine.run_records import describe_time
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -136,6 +137,6 @@ def summarize(
     return {
         "Epochs": str(len(rows)),
         "Best epoch": str(best_epoch or "none"),
-        "Time": f"{seconds / 60:.1f} min" if seconds >= 100 else f"{seconds:.1f} s",
+        "Time": describe_time(seconds),
         **{f"{name} samples": f"{len(dataset):,}" for name, dataset in splits.items()},
     }
