@@ -31,7 +31,7 @@ COMMON = {
         __init__.py builds.py checkpoint.py data.py data_report.py device.py distributed.py
         errors.py evaluation.py files.py folders.py inputs.py listing.py loading.py machine.py
         metric_log.py profiler.py result_table.py run.py run_directory.py seeding.py settings.py
-        signals.py splits.py threads.py
+        signals.py splits.py threads.py trackers.py tracking.py
     """,
     "PACKAGE/report": """
         __init__.py base.html.jinja curves.py data.html.jinja data_figures.py macros.html.jinja
