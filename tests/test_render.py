@@ -30,8 +30,9 @@ COMMON = {
     "PACKAGE/engine": """
         __init__.py builds.py checkpoint.py data.py data_report.py device.py distributed.py
         errors.py evaluation.py files.py folders.py inputs.py listing.py loading.py machine.py
-        metric_log.py profiler.py result_table.py run.py run_directory.py seeding.py settings.py
-        signals.py splits.py threads.py trackers.py tracking.py
+        metric_log.py mlflow_tracker.py profiler.py result_table.py run.py run_directory.py
+        seeding.py settings.py signals.py splits.py threads.py trackers.py tracking.py
+        wandb_tracker.py
     """,
     "PACKAGE/report": """
         __init__.py base.html.jinja curves.py data.html.jinja data_figures.py macros.html.jinja

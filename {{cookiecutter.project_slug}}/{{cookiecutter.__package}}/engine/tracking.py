@@ -13,9 +13,15 @@ from typing import Any
 
 from .errors import Stopped, UserError
 from .files import read_text, write_text
+from .mlflow_tracker import MLflow
 from .trackers import Row, TensorBoard, Tracker
+from .wandb_tracker import WandB
 
-KINDS = {"tensorboard": TensorBoard}
+KINDS: dict[str, Callable[[Path, str], Tracker]] = {
+    "tensorboard": TensorBoard,
+    "mlflow": MLflow,
+    "wandb": WandB,
+}
 PATIENCE = 100  # times what a failed attempt took; then comes the next one
 
 
