@@ -31,8 +31,8 @@ COMMON = {
         __init__.py builds.py checkpoint.py data.py data_report.py device.py distributed.py
         errors.py evaluation.py files.py folders.py inputs.py listing.py loading.py machine.py
         metric_log.py mlflow_tracker.py profiler.py result_table.py run.py run_directory.py
-        seeding.py settings.py signals.py splits.py threads.py trackers.py tracking.py
-        wandb_tracker.py
+        seeding.py settings.py signals.py splits.py tensorboard_tracker.py threads.py tracker.py
+        tracking.py wandb_tracker.py
     """,
     "PACKAGE/report": """
         __init__.py base.html.jinja curves.py data.html.jinja data_figures.py macros.html.jinja

@@ -22,7 +22,7 @@ INTERRUPTED = f"""
 import json, os, signal, sys
 from pathlib import Path
 from {PACKAGE}.cli.main import main
-from {PACKAGE}.engine.trackers import Tracker
+from {PACKAGE}.engine.tracker import Tracker
 from {PACKAGE}.engine.tracking import Tracking
 import {PACKAGE}.train
 
@@ -175,13 +175,12 @@ code, said = run("--config", "team.toml")
 assert code == 0 and said.count("Warning: ") == 1 and "mlflow" in said, said
 importlib.util.find_spec = find_spec
 
-tracking.PATIENCE = 0  # so that it is tried after every epoch
-file = Path("runs/broken/tensorboard")
-create = tracking.KINDS["tensorboard"]
-tracking.KINDS["tensorboard"] = lambda *of: file.write_text("not a folder") and create(*of)
+file, tensorboard = Path("runs/broken/tensorboard"), tracking.KINDS["tensorboard"]
+connect, tensorboard.patience = tensorboard.connect, 0  # it is tried after every epoch
+tensorboard.connect = lambda *of: file.write_text("not a folder") and connect(*of)
 code, said = run("--run", "broken", "--track", "tensorboard")
 assert code == 0 and said.count("Warning: ") == 1 and "--resume broken" in said, said
-tracking.KINDS["tensorboard"] = create
+tensorboard.connect = connect
 file.unlink()
 assert main(["train", "--resume", "broken", "--no-report"]) == 0
 assert any(file.iterdir())

@@ -2,14 +2,11 @@
 
 import os
 import time
-from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 from .files import PROJECT, read_toml
-from .trackers import SECONDS, Tracker, Values
-
-MOST = 1000  # values in a request
+from .tracker import SECONDS, Tracker
 
 
 class MLflow(Tracker):
@@ -41,21 +38,15 @@ class MLflow(Tracker):
         tags = {"directory_id": identity}
         return self.client.create_run(number, tags=tags, run_name=self.directory.name)
 
-    def add(self, rows: Sequence[Values]) -> None:
+    def add(self, step: int, values: dict[str, float]) -> None:
         now = int(time.time() * 1000)
-        metrics = [
-            self.entities.Metric(name, value, now, step)
-            for step, values in rows
-            for name, value in values.items()
-        ]
-        for start in range(0, len(metrics), MOST):
-            self.client.log_batch(self.run_id, metrics=metrics[start : start + MOST])
+        metrics = [self.entities.Metric(name, v, now, step) for name, v in values.items()]
+        self.client.log_batch(self.run_id, metrics=metrics)
 
     def add_files(self, step: int) -> None:
-        for path in self.documents():
-            self.client.log_artifact(self.run_id, str(path))
-        for path in self.figures():
-            self.client.log_artifact(self.run_id, str(path), "figures")
+        for path in self.files():
+            folder = "figures" if path.suffix == ".png" else None
+            self.client.log_artifact(self.run_id, str(path), folder)
 
     def close(self, status: str) -> None:
         self.client.set_terminated(self.run_id, status)

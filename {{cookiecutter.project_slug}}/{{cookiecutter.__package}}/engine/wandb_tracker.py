@@ -2,12 +2,12 @@
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 
 from .files import PROJECT, read_toml
-from .trackers import SECONDS, Tracker, Values
+from .tracker import SECONDS, Tracker
 
 BLOCK = 32768
 HEAD = 7  # bytes at the beginning of a .wandb file, and of each chunk in it
@@ -45,12 +45,11 @@ class WandB(Tracker):
     def has(self, name: str, step: int) -> bool:
         return step < self.next_step or super().has(name, step)
 
-    def add(self, rows: Sequence[Values]) -> None:
-        for step, values in rows:
-            self.run.log(values, step=step, commit=True)
+    def add(self, step: int, values: dict[str, float]) -> None:
+        self.run.log(values, step=step, commit=True)
 
     def add_files(self, step: int) -> None:
-        for path in self.documents() + self.figures():
+        for path in self.files():
             self.run.save(str(path), base_path=str(self.directory), policy="now")
 
     def close(self, status: str) -> None:
