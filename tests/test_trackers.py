@@ -16,8 +16,8 @@ PACKAGE = "my_torch_project"
 FLAGS = ["--device", "cpu", "--epochs", "3", "--batch-size", "64"]
 
 # A run that loses its tracker in epoch 1, is killed in epoch 2 before its row is sent, resumed,
-# killed after the row is sent but not in a checkpoint, and resumed. What the tracker then has is
-# printed by a function `read(run)`.
+# killed after the row is sent but before that is in a checkpoint, resumed and finished, and resumed
+# for one epoch more. What the tracker then has is printed by a function `read(run)`.
 INTERRUPTED = f"""
 import json, os, signal, sys
 from pathlib import Path
@@ -48,7 +48,8 @@ def attempt(feed, send, *flags):
 tracker, *flags = sys.argv[1:]
 assert attempt(killed_before, is_down, "--track", tracker, "--run", "own", *flags) == -9
 assert attempt(killed_after, send, "--resume", "own") == -9
-assert attempt(feed, send, "--resume", "own") == 0
+assert attempt(feed, send, "--resume", "own", "--no-report") == 0
+assert attempt(feed, send, "--resume", "own", "--epochs", "4") == 0
 print("\\n" + json.dumps(read(Path("runs/own"))))
 """
 
@@ -140,7 +141,7 @@ def test_a_run_that_was_killed_goes_on_with_every_step_once(
     values, files = json.loads(done.stdout.splitlines()[-1])
     lines = (project / "runs" / "own" / "metrics.jsonl").read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
-    assert set(values) == set(rows[0]) - {"step"} and len(rows) == 3
+    assert set(values) == set(rows[0]) - {"step"} and len(rows) == 4
     for name, points in values.items():
         assert [step for step, _ in points] == [row["step"] for row in rows], name
     for name in ("train/loss", "val/r2", "lr"):  # the others are of the clock
