@@ -19,7 +19,7 @@ FLAGS = ["--device", "cpu", "--epochs", "3", "--batch-size", "64"]
 # killed after the row is sent but before that is in a checkpoint, resumed and finished, and resumed
 # for one epoch more. What the tracker then has is printed by a function `read(run)`.
 INTERRUPTED = f"""
-import json, os, signal, sys
+import importlib, json, os, signal, sys
 from pathlib import Path
 from {PACKAGE}.cli.main import main
 from {PACKAGE}.engine.tracker import Tracker
@@ -46,6 +46,7 @@ def attempt(feed, send, *flags):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 tracker, *flags = sys.argv[1:]
+importlib.import_module(tracker)  # once, for it may take seconds
 assert attempt(killed_before, is_down, "--track", tracker, "--run", "own", *flags) == -9
 assert attempt(killed_after, send, "--resume", "own") == -9
 assert attempt(feed, send, "--resume", "own", "--no-report") == 0
