@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.errors import Stopped, UserError
 from ..engine.settings import CountOrZero, to_plain
+from ..engine.tracking import Tracking, installed
 from .arguments import PACKAGE, Settings, parse, requested_settings, warn
 
 if TYPE_CHECKING:  # --help takes no torch
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> int:
     arguments = parse(TrainArguments, "train", argv)
     if arguments.run and arguments.resume:
         raise UserError("A run that is resumed has a name already. Leave out --run.")
+    trackers, notes = installed(arguments.track, requested_settings(argv))
     from ..engine.device import resolve
     from ..engine.distributed import process_group
     from ..engine.run import Run
@@ -59,12 +61,15 @@ def main(argv: list[str]) -> int:
         make_deterministic()
     with process_group(hardware.backend) as dist:
         if dist.is_main:
-            warn(hardware.notes)
+            warn([*notes, *hardware.notes])
         plain = to_plain(hparams), to_plain(settings)
         try:
             with open_run(name, resumed, *plain, dist) as directory:
-                run = Run(directory, settings, hardware, dist, arguments.profile * dist.is_main)
-                progress = train_or_fall_back(hparams, run)
+                tracking = Tracking(trackers * dist.is_main, directory)
+                profile = arguments.profile * dist.is_main
+                run = Run(directory, settings, hardware, dist, profile, tracking)
+                with tracking:
+                    progress = train_or_fall_back(hparams, run)
         except Stopped as stopped:
             return end_stopped(stopped, run)
     if run.is_main:
@@ -113,6 +118,8 @@ def end_stopped(stopped: Stopped, run: "Run") -> int:
 
 def finish(progress: "Progress", hparams: "Hyperparameters", run: "Run", report: bool) -> None:
     """Say how good the model is, and what to do next."""
+    from ..engine.metric_log import read_metrics
+
     if progress.best is not None:
         print(f"Best epoch: {progress.best_epoch} ({hparams.monitor} {progress.best:.4f}).")
     if run.profile_steps and not (run.directory / "trace.json.gz").exists():
@@ -121,4 +128,5 @@ def finish(progress: "Progress", hparams: "Hyperparameters", run: "Run", report:
         from .report import write_report  # imports matplotlib, which training does not need
 
         print(f"Report: {write_report(run.directory)}")
+    run.tracking.finish(read_metrics(run.directory))
     print(f"Metrics on the test set: python -m {PACKAGE} evaluate {run.directory.name}")

@@ -132,6 +132,7 @@ class MetricLog:
             f"validation: {values}  {row['samples_per_second']:,.0f} samples/s"
             + (" *" if is_best else "")
         )
+        self.run.tracking.feed(self.rows)
 
 
 def peak_memory_mib(device: torch.device) -> float | None:

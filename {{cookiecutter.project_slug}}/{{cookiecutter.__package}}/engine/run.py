@@ -1,7 +1,7 @@
 """A run: its directory, its device, and its place among the processes."""
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from .device import Hardware
 from .distributed import Distributed, convert_sync_batchnorm
 from .seeding import mix_seed, seed_torch
 from .settings import RunSettings
+from .tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Run:
     dist: Distributed
     profile_steps: int = 0
     """Steps to measure with torch.profiler."""
+    tracking: Tracking = field(default_factory=Tracking)
+    """TensorBoard and the like, in the main process."""
 
     @property
     def device(self) -> torch.device:

@@ -52,6 +52,8 @@ class RunSettings:
     0: only at the end of each epoch."""
     deterministic: bool = False
     """Let torch refuse operations whose last bits vary from run to run on a GPU; slower."""
+    track: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+    """Also show the run in these trackers (extra: tracking)."""
     requeue_signal: Literal["USR1", "USR2"] | None = None
     """Signal by which a cluster announces that the job must end. The run is saved, and under Slurm
     put into the queue again."""
