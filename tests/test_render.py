@@ -24,14 +24,15 @@ COMMON = {
         train.py utils.py visualize.py
     """,
     "PACKAGE/cli": """
-        __init__.py arguments.py best_model.py check_data.py doctor.py doctor_checks.py evaluate.py
-        find_batch_size.py find_lr.py main.py predict.py report.py train.py
+        __init__.py arguments.py benchmark.py best_model.py check_data.py doctor.py doctor_checks.py
+        evaluate.py export.py find_batch_size.py find_lr.py main.py predict.py report.py train.py
     """,
     "PACKAGE/engine": """
         __init__.py builds.py checkpoint.py data.py data_report.py device.py distributed.py
-        errors.py evaluation.py files.py folders.py inputs.py listing.py loading.py machine.py
-        metric_log.py profiler.py result_table.py run.py run_directory.py seeding.py settings.py
-        signals.py splits.py threads.py
+        errors.py evaluation.py export_check.py exporting.py files.py folders.py inputs.py listing.py
+        loading.py machine.py metric_log.py model_card.py onnx_session.py profiler.py quantization.py
+        result_table.py run.py run_directory.py seeding.py settings.py signals.py speed.py splits.py
+        threads.py
     """,
     "PACKAGE/report": """
         __init__.py base.html.jinja curves.py data.html.jinja data_figures.py macros.html.jinja
@@ -49,40 +50,41 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         "image_classification": {
             "PACKAGE/vision": """
                 __init__.py batches.py cache.py class_metrics.py class_weights.py classifiers.py
-                digits.py headers.py image_folder.py images.py inspection.py mirroring.py
-                normalize.py pretrained.py sizes.py
+                digits.py exported.py headers.py image_folder.py images.py inspection.py mirroring.py
+                normalize.py pretrained.py reference.py resizing.py sizes.py
             """,
             "PACKAGE/report": "best_classes.py confusion.py mistakes.py panels.py",
         },
         "semantic_segmentation": {
             "PACKAGE/vision": """
-                __init__.py cache.py headers.py images.py inspection.py legend.py mask_files.py
-                mask_folder.py masks.py normalize.py pairs.py pretrained.py run_lengths.py scenes.py
-                segmenters.py survey.py
+                __init__.py cache.py exported.py headers.py images.py inspection.py legend.py mask_files.py
+                mask_folder.py masks.py normalize.py pairs.py pretrained.py reference.py resizing.py
+                run_lengths.py scenes.py segmenters.py survey.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
         },
         "object_detection": {
             "PACKAGE/vision": """
                 __init__.py annotations.py box_folder.py boxes.py cache.py coco.py detectors.py
-                headers.py image_files.py images.py inspection.py matching.py metrics.py pairs.py
-                pretrained.py scenes.py voc.py yolo.py yolo_config.py
+                exported.py headers.py image_files.py images.py inspection.py matching.py metrics.py
+                pairs.py pretrained.py reference.py resizing.py scenes.py voc.py yolo.py yolo_config.py
             """,
             "PACKAGE/report": "class_bars.py panels.py precision_recall.py",
         },
         "tabular_regression": {
             "PACKAGE/tabular": """
                 __init__.py class_metrics.py class_names.py class_weights.py columns.py
-                date_columns.py dates.py delimited.py embedded.py encodings.py inspection.py
-                layers.py layout.py metrics.py number_columns.py number_texts.py splits.py
-                table_files.py table_splits.py tables.py
+                date_columns.py dates.py delimited.py embedded.py encodings.py exported.py inspection.py
+                layers.py layout.py metrics.py number_columns.py number_texts.py reference.py
+                splits.py table_files.py table_splits.py tables.py
             """,
             "PACKAGE/report": "best_classes.py confusion.py mistakes.py tables.py",
         },
         "text_classification": {
             "PACKAGE/text": """
                 __init__.py class_metrics.py class_names.py class_weights.py delimited.py
-                encodings.py inspection.py layout.py names.py reading.py table_files.py
+                encodings.py exported.py inspection.py layout.py names.py reading.py reference.py
+                table_files.py
                 table_splits.py tables.py texts.py vocabulary.py
             """,
             "PACKAGE/report": "best_classes.py confusion.py mistakes.py tables.py",

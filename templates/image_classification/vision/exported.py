@@ -23,6 +23,11 @@ class FromImages(nn.Module):
         return self.model(resize_images(images, self.side, self.side) / 255)
 
 
+def as_bytes(images: Tensor) -> Tensor:
+    """Images as uint8; those that were mixed for training have values from 0 to 1."""
+    return (images * 255).round().to(torch.uint8) if images.is_floating_point() else images
+
+
 def classifier_form(model: nn.Module, channels: int, side: int, middle: float) -> ExportForm:
     """What export needs of a classifier of images; ``middle`` is the share that it sees of them."""
     sizes = {0: Dim("batch"), 2: Dim("height"), 3: Dim("width")}
@@ -33,7 +38,7 @@ def classifier_form(model: nn.Module, channels: int, side: int, middle: float) -
         dynamic={"images": sizes},
         outputs=["logits"],
         reference=reference,
-        to_calls=lambda images: [{"images": images}],
+        to_calls=lambda images: [{"images": as_bytes(images)}],
         to_result=lambda outputs, images: outputs[0]["logits"],
         metadata={"middle": middle},
     )

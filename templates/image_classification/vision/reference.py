@@ -1,4 +1,6 @@
-"""Pixels in, classes out, with numpy only: how to use the exported model.
+"""Pixels in, classes out, with numpy only.
+
+To use the exported model:
 
     model = OnnxModel("model.onnx")
     outputs = model(images=prepare(pixels, model.metadata))

@@ -12,6 +12,7 @@ from ..engine.exporting import ExportForm, Inputs, Outputs
 from . import reference
 from .resizing import image_size, resize_images, resized_size
 
+
 class FromImages(nn.Module):
     """Resizes, pads and normalizes inside the graph. Boxes are chosen outside: see reference.py."""
 
@@ -56,7 +57,7 @@ def detector_form(
         detections = []
         for found, image in zip(outputs, images, strict=True):
             arrays = {name: value.numpy() for name, value in found.items()}
-            detections += reference.detect(arrays, *image.shape[1:], options)
+            detections += reference.detect(arrays, image.shape[1], image.shape[2], options)
         tensors = [{name: torch.from_numpy(a) for name, a in each.items()} for each in detections]
         return tensors if targets is None else ({"none": torch.zeros(len(images))}, tensors)
 

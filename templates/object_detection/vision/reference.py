@@ -1,4 +1,6 @@
-"""Pixels in, boxes out, with numpy only: how to use the exported model.
+"""Pixels in, boxes out, with numpy only.
+
+To use the exported model:
 
     model = OnnxModel("model.onnx")
     outputs = model(images=prepare(pixels))
@@ -39,7 +41,7 @@ def detect(outputs: Arrays, height: int, width: int, options: Mapping[str, Any])
 def choose(
     scores: np.ndarray, boxes: np.ndarray, size: tuple[int, int], options: Mapping[str, Any]
 ) -> Arrays:
-    """The peaks of the scores (classes, h, w) of an image, without those that overlap better ones."""
+    """The peaks of the scores (classes, h, w) of an image, but for those that better ones cover."""
     most = int(options["max_detections"])
     flat = np.where(scores == neighbors_max(scores), scores, 0).ravel()
     best = np.argsort(-flat, kind="stable")[: 4 * most]
@@ -54,7 +56,8 @@ def choose(
 def neighbors_max(scores: np.ndarray) -> np.ndarray:
     """The largest of the 3 × 3 cells around each cell."""
     padded = np.pad(scores, ((0, 0), (1, 1), (1, 1)))
-    largest: np.ndarray = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2)).max((3, 4))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
+    largest: np.ndarray = windows.max((3, 4))
     return largest
 
 

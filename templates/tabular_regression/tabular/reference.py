@@ -1,4 +1,6 @@
-"""Rows in, predictions out, with numpy only: how to use the exported model.
+"""Rows in, predictions out, with numpy only.
+
+To use the exported model:
 
     model = OnnxModel("model.onnx")
     outputs = model(**prepare([{"age": 31, "city": "Oslo"}], model.metadata))

@@ -1,4 +1,6 @@
-"""Texts in, classes out, with numpy only: how to use the exported model.
+"""Texts in, classes out, with numpy only.
+
+To use the exported model:
 
     model = OnnxModel("model.onnx")
     outputs = model(tokens=prepare(["a text"], model.metadata))

@@ -14,6 +14,7 @@ COMMANDS = {
     "evaluate": "compute the metrics of a run on the test set",
     "predict": "predict for your own files with a run's best model",
     "export": "write a run's best model as files that run without this project",
+    "benchmark": "measure speed, memory and metrics of a run's model, as it is and exported",
     "report": "draw the figures of a run and write its report.html again",
     "check-data": "show what is in the data, and what is wrong with it",
     "find-lr": "try learning rates in one short training, and propose one",

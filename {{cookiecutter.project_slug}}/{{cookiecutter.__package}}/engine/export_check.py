@@ -24,8 +24,8 @@ TOLERANCE = 1e-4
 class FreshProcess:
     """An exported file, run by ONNX Runtime in a process that knows nothing of this project."""
 
-    def __init__(self, process: subprocess.Popen[str], path: Path) -> None:
-        self.process, self.path = process, path
+    def __init__(self, process: subprocess.Popen[str], path: Path, errors: Path) -> None:
+        self.process, self.path, self.errors = process, path, errors
 
     def __call__(self, inputs: Inputs) -> Outputs:
         """The outputs by name."""
@@ -41,7 +41,8 @@ class FreshProcess:
             return {name: torch.from_numpy(outputs[name]) for name in outputs.files}
 
     def _last_words(self) -> str:
-        return (self.process.communicate()[1].strip().splitlines() or ["no reason given"])[-1]
+        self.process.wait()
+        return (self.errors.read_text().strip().splitlines() or ["no reason given"])[-1]
 
 
 @contextmanager
@@ -50,10 +51,20 @@ def fresh_process(model: Path) -> Iterator[FreshProcess]:
     model = model.resolve()
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(model.with_name("onnx_session.py")), str(model)]
-        pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
-        with subprocess.Popen(command, cwd=folder, text=True, **pipes) as process:
+        errors = Path(folder, "errors.txt")
+        with (
+            errors.open("w") as file,
+            subprocess.Popen(
+                command,
+                cwd=folder,
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+            ) as process,
+        ):
             try:
-                yield FreshProcess(process, Path(folder, "batch.npz"))
+                yield FreshProcess(process, Path(folder, "batch.npz"), errors)
             finally:
                 process.kill()
 
@@ -97,7 +108,8 @@ def different_metrics(found: dict[str, float], expected: dict[str, float]) -> li
     return [
         f"{name} {found[name]:.6f} instead of {value:.6f}"
         for name, value in expected.items()
-        if name != "loss" and not np.isclose(found[name], value, TOLERANCE, TOLERANCE, equal_nan=True)
+        if name != "loss"
+        and not np.isclose(found[name], value, TOLERANCE, TOLERANCE, equal_nan=True)
     ]
 
 

@@ -4,7 +4,7 @@ import importlib.util
 import json
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from .errors import TrainingFailed, UserError
+from .evaluation import Criterion
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 Inputs = dict[str, Tensor]
@@ -57,16 +58,34 @@ class StandIn(nn.Module):
         return self.form.to_result(outputs, *arguments)
 
 
-def compute_with(form: ExportForm, module: nn.Module | None = None) -> Callable[[Inputs], Outputs]:
-    """The function of a ``StandIn`` that calls the form's module, or one made of it."""
-    module = module or form.module
+def compute_with(form: ExportForm) -> Callable[[Inputs], Outputs]:
+    """The function of a ``StandIn`` that calls the form's module."""
 
     def compute(inputs: Inputs) -> Outputs:
-        outputs = module(**inputs)
+        outputs = form.module(**inputs)
         several = outputs if isinstance(outputs, tuple) else (outputs,)
         return dict(zip(form.outputs, several, strict=True))
 
     return compute
+
+
+def graph_inputs(
+    form: ExportForm, criterion: Criterion, batches: Iterable[Any]
+) -> Iterator[Inputs]:
+    """What the graph is called with when a criterion evaluates these batches."""
+    calls: list[Inputs] = []
+    compute = compute_with(form)
+
+    def record(inputs: Inputs) -> Outputs:
+        calls.append(inputs)
+        return compute(inputs)
+
+    stand_in = StandIn(form, record).eval()
+    for batch in batches:
+        with torch.no_grad():
+            criterion.evaluate(stand_in, batch)
+        yield from calls
+        calls.clear()
 
 
 def require_packages() -> None:
@@ -104,7 +123,7 @@ def write_graphs(form: ExportForm, metadata: Mapping[str, Any], folder: Path) ->
                 dynamo=True,
                 verbose=False,
             )
-            assert program is not None
+            assert program is not None and program.exported_program is not None
             program.model.metadata_props.update(texts)
             program.save(str(folder / "model.onnx"))
             torch.export.save(program.exported_program, folder / "model.pt2", extra_files=texts)
