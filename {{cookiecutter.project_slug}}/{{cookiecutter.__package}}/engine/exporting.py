@@ -5,6 +5,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -102,6 +103,18 @@ def require_packages() -> None:
         )
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out what exporters say about their own code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+
+
 def write_graphs(form: ExportForm, metadata: Mapping[str, Any], folder: Path) -> None:
     """Write ``model.onnx`` and ``model.pt2``, with ``metadata`` as JSON in both.
 
@@ -109,10 +122,8 @@ def write_graphs(form: ExportForm, metadata: Mapping[str, Any], folder: Path) ->
         TrainingFailed: torch cannot export this model.
     """
     texts = {name: json.dumps(value, ensure_ascii=False) for name, value in metadata.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the exporter's own code
-        logging.disable(logging.WARNING)
-        try:
+    try:
+        with quiet():
             program = torch.onnx.export(
                 form.module.eval(),
                 (),
@@ -127,11 +138,9 @@ def write_graphs(form: ExportForm, metadata: Mapping[str, Any], folder: Path) ->
             program.model.metadata_props.update(texts)
             program.save(str(folder / "model.onnx"))
             torch.export.save(program.exported_program, folder / "model.pt2", extra_files=texts)
-        except torch.onnx.errors.OnnxExporterError as error:
-            reason = str(error.__cause__ or error).strip().splitlines()[0]
-            raise TrainingFailed(f"torch cannot export this model: {reason}") from None
-        finally:
-            logging.disable(logging.NOTSET)
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise TrainingFailed(f"torch cannot export this model: {reason}") from None
     kept = {item.name for item in program.model.graph.inputs}
     if lost := form.inputs.keys() - kept:
         raise TrainingFailed(f"The graph has no input {', '.join(sorted(lost))}.")

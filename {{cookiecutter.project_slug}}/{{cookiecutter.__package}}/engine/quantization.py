@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import UserError
-from .exporting import Inputs
+from .exporting import Inputs, quiet
 
 KINDS = ("Conv", "Gemm", "MatMul")
 
@@ -34,21 +34,26 @@ def quantize(file: Path, target: Path, batches: Iterable[Inputs]) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_static
 
-    graph = onnx.load(file).graph
-    weights = {tensor.name for tensor in graph.initializer}
+    original = onnx.load(file)
+    weights = {tensor.name for tensor in original.graph.initializer}
     layers = [
         node.name
-        for node in graph.node
+        for node in original.graph.node
         if node.op_type in KINDS and weights.intersection(node.input)
     ]
     if not layers:
         raise UserError("This model has no layers that int8 would change. Leave out --quantize.")
-    quantize_static(
-        file,
-        target,
-        Samples(batches),
-        nodes_to_quantize=layers,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
+    with quiet():
+        quantize_static(
+            file,
+            target,
+            Samples(batches),
+            nodes_to_quantize=layers,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+    model = onnx.load(target)
+    del model.metadata_props[:]  # ONNX Runtime adds its own
+    model.metadata_props.extend(original.metadata_props)
+    onnx.save(model, target)
