@@ -1,9 +1,6 @@
 """export and benchmark: files that say the same as the model, in a process without the project."""
 
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -52,8 +49,9 @@ if files == names:
             mask = reference.masks(outputs, *pixels.shape[:2])[0]
             from {PACKAGE}.vision.run_lengths import from_runs
             for each in row["masks"]:
-                same = (mask == known["classes"].index(each["class"])) == from_runs(each["counts"], each["size"])
-                assert same.mean() > 0.9
+                expected = from_runs(each["counts"], each["size"])
+                found = mask == known["classes"].index(each["class"])
+                assert (found == expected).mean() > 0.9
         else:
             outputs = model(images=reference.prepare(pixels))
             found = reference.detect(outputs, *pixels.shape[:2], known["hyperparameters"])[0]
@@ -68,11 +66,12 @@ else:
     import csv
     cells = list(csv.DictReader(open("val.csv", encoding="utf-8")))
     if "vocabulary" in known:
-        answers = reference.classes(model(tokens=reference.prepare([c["text"] for c in cells], known)), known)
+        tokens = reference.prepare([cell["text"] for cell in cells], known)
+        answers = reference.classes(model(tokens=tokens), known)
         found = [answer[row["class"]] for answer, row in zip(answers, rows, strict=True)]
         expected = [row["probability"] for row in rows]
     else:
-        given = [{{"size": c["size"], "side": c["side"]}} for c in cells]
+        given = [{{name: cell[name] for name in ("size", "side")}} for cell in cells]
         found = reference.answers(model(**reference.prepare(given, known)), known)
         expected = [row["price"] for row in rows]
     assert np.allclose(found, expected, rtol=1e-4)

@@ -29,10 +29,10 @@ COMMON = {
     """,
     "PACKAGE/engine": """
         __init__.py builds.py checkpoint.py data.py data_report.py device.py distributed.py
-        errors.py evaluation.py export_check.py exporting.py files.py folders.py inputs.py listing.py
-        loading.py machine.py metric_log.py model_card.py onnx_session.py profiler.py quantization.py
-        result_table.py run.py run_directory.py seeding.py settings.py signals.py speed.py splits.py
-        threads.py
+        errors.py evaluation.py export_check.py exporting.py files.py folders.py inputs.py
+        listing.py loading.py machine.py metric_log.py model_card.py onnx_session.py profiler.py
+        quantization.py result_table.py run.py run_directory.py seeding.py settings.py signals.py
+        speed.py splits.py threads.py
     """,
     "PACKAGE/report": """
         __init__.py base.html.jinja curves.py data.html.jinja data_figures.py macros.html.jinja
@@ -50,16 +50,16 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         "image_classification": {
             "PACKAGE/vision": """
                 __init__.py batches.py cache.py class_metrics.py class_weights.py classifiers.py
-                digits.py exported.py headers.py image_folder.py images.py inspection.py mirroring.py
-                normalize.py pretrained.py reference.py resizing.py sizes.py
+                digits.py exported.py headers.py image_folder.py images.py inspection.py
+                mirroring.py normalize.py pretrained.py reference.py resizing.py sizes.py
             """,
             "PACKAGE/report": "best_classes.py confusion.py mistakes.py panels.py",
         },
         "semantic_segmentation": {
             "PACKAGE/vision": """
-                __init__.py cache.py exported.py headers.py images.py inspection.py legend.py mask_files.py
-                mask_folder.py masks.py normalize.py pairs.py pretrained.py reference.py resizing.py
-                run_lengths.py scenes.py segmenters.py survey.py
+                __init__.py cache.py exported.py headers.py images.py inspection.py legend.py
+                mask_files.py mask_folder.py masks.py normalize.py pairs.py pretrained.py
+                reference.py resizing.py run_lengths.py scenes.py segmenters.py survey.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
         },
@@ -67,16 +67,17 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/vision": """
                 __init__.py annotations.py box_folder.py boxes.py cache.py coco.py detectors.py
                 exported.py headers.py image_files.py images.py inspection.py matching.py metrics.py
-                pairs.py pretrained.py reference.py resizing.py scenes.py voc.py yolo.py yolo_config.py
+                pairs.py pretrained.py reference.py resizing.py scenes.py voc.py yolo.py
+                yolo_config.py
             """,
             "PACKAGE/report": "class_bars.py panels.py precision_recall.py",
         },
         "tabular_regression": {
             "PACKAGE/tabular": """
                 __init__.py class_metrics.py class_names.py class_weights.py columns.py
-                date_columns.py dates.py delimited.py embedded.py encodings.py exported.py inspection.py
-                layers.py layout.py metrics.py number_columns.py number_texts.py reference.py
-                splits.py table_files.py table_splits.py tables.py
+                date_columns.py dates.py delimited.py embedded.py encodings.py exported.py
+                inspection.py layers.py layout.py metrics.py number_columns.py number_texts.py
+                reference.py splits.py table_files.py table_splits.py tables.py
             """,
             "PACKAGE/report": "best_classes.py confusion.py mistakes.py tables.py",
         },
@@ -84,8 +85,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/text": """
                 __init__.py class_metrics.py class_names.py class_weights.py delimited.py
                 encodings.py exported.py inspection.py layout.py names.py reading.py reference.py
-                table_files.py
-                table_splits.py tables.py texts.py vocabulary.py
+                table_files.py table_splits.py tables.py texts.py vocabulary.py
             """,
             "PACKAGE/report": "best_classes.py confusion.py mistakes.py tables.py",
         },
