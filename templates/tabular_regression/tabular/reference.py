@@ -26,10 +26,10 @@ def prepare(rows: Sequence[Row], metadata: dict[str, Any]) -> dict[str, np.ndarr
         [gap if (cell := row.get(name)) is None else float(cell) for name in metadata["numeric"]]
         for row in rows
     ]
+    known = metadata["categorical"].items()
     codes = [
         [names.index(row[name]) + 1 if row.get(name) in names else 0 for name, names in known]
         for row in rows
-        if (known := metadata["categorical"].items()) is not None
     ]
     inputs = {"numeric": np.array(numbers), "categories": np.array(codes, dtype=np.int64)}
     return {name: values for name, values in inputs.items() if values.size}

@@ -20,7 +20,7 @@ class FromTokens(nn.Module):
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
         self.classifier = copy.deepcopy(classifier)
-        layers = getattr(self.classifier.get_submodule("encoder"), "layers", None)
+        layers = getattr(getattr(self.classifier, "encoder", None), "layers", None)
         if isinstance(layers, nn.RNNBase):
             self.classifier.set_submodule("encoder", Unpacked(layers))
 
@@ -62,7 +62,8 @@ def single_layer(layers: nn.RNNBase, name: str) -> nn.RNNBase:
     """One layer in one direction, as a network of its own."""
     weights = {f"{kind}_l0": layers.get_parameter(f"{kind}{name}") for kind in WEIGHTS}
     num_inputs = weights["weight_ih_l0"].shape[1]
-    single = type(layers)(num_inputs, layers.hidden_size, batch_first=True)  # type: ignore[call-arg]
+    cell = nn.GRU if isinstance(layers, nn.GRU) else nn.LSTM
+    single = cell(num_inputs, layers.hidden_size, batch_first=True)
     single.load_state_dict(weights)
     return single
 
