@@ -27,7 +27,8 @@ class FromImages(nn.Module):
         pixels = resize_images(images, None, self.image_side) / 255
         margin = model.side - self.image_side
         pixels = nn.functional.pad(pixels, (0, margin, 0, margin))
-        is_row, is_column = (torch.arange(model.side) < length for length in resized)
+        cells = torch.arange(model.side, device=images.device)
+        is_row, is_column = (cells < length for length in resized)
         inside = is_row.unsqueeze(1) & is_column
         logits, distances = model.network((pixels - model.mean) / model.std * inside)
         stride = model.side // logits.shape[2]
@@ -56,10 +57,15 @@ def detector_form(
     def to_result(outputs: list[Outputs], images: list[Tensor], targets: Any = None) -> Any:
         detections = []
         for found, image in zip(outputs, images, strict=True):
-            arrays = {name: value.numpy() for name, value in found.items()}
+            arrays = {name: value.cpu().numpy() for name, value in found.items()}
             detections += reference.detect(arrays, image.shape[1], image.shape[2], options)
-        tensors = [{name: torch.from_numpy(a) for name, a in each.items()} for each in detections]
-        return tensors if targets is None else ({"none": torch.zeros(len(images))}, tensors)
+        device = images[0].device
+        tensors = [
+            {name: torch.from_numpy(array).to(device) for name, array in each.items()}
+            for each in detections
+        ]
+        no_loss = {"none": torch.zeros(len(images), device=device)}
+        return tensors if targets is None else (no_loss, tensors)
 
     def to_calls(images: list[Tensor], targets: Any = None) -> list[Inputs]:
         return [{"images": image.unsqueeze(0)} for image in images]  # of different sizes

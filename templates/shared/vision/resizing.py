@@ -1,5 +1,7 @@
 """Resizing inside a model's graph: antialiased and bilinear, as torchvision does it."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -17,8 +19,9 @@ def resize_matrix(length: Tensor, count: int, target: Tensor, side: int) -> Tens
     """
     skipped = ((target - side).clamp(min=0) / 2).round()
     scale = length / target
-    new = torch.arange(side).unsqueeze(1) + skipped
-    distance = (torch.arange(count) + 0.5 - (new + 0.5) * scale).abs()
+    device = length.device
+    new = torch.arange(side, device=device).unsqueeze(1) + skipped
+    distance = (torch.arange(count, device=device) + 0.5 - (new + 0.5) * scale).abs()
     weights = (1 - distance / scale.clamp(min=1)).clamp(min=0) * (new < target)
     return weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
 
@@ -39,7 +42,8 @@ def resize_images(images: Tensor, shorter: int | None, side: int) -> Tensor:
 
 def image_size(images: Tensor) -> Tensor:
     """Height and width (2,), as a tensor that a graph computes from its input."""
-    return torch.stack([torch.scalar_tensor(n, dtype=torch.int64) for n in images.shape[2:]])
+    options: dict[str, Any] = {"dtype": torch.int64, "device": images.device}
+    return torch.stack([torch.scalar_tensor(length, **options) for length in images.shape[2:]])
 
 
 def resized_size(lengths: Tensor, shorter: int | None, side: int) -> Tensor:

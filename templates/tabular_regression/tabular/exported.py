@@ -28,9 +28,9 @@ class FromNumbers(nn.Module):
         some = numeric if numeric is not None else categories
         assert some is not None
         if numeric is None:
-            numeric = torch.zeros(some.shape[0], 0, dtype=torch.float64)
+            numeric = self.offsets.new_zeros(some.shape[0], 0)
         if categories is None:
-            categories = torch.zeros(some.shape[0], 0, dtype=torch.int64)
+            categories = some.new_zeros(some.shape[0], 0, dtype=torch.int64)
         output: Tensor = self.model((numeric - self.offsets).float(), categories)
         return output if self.target_offset is None else output.double() + self.target_offset
 

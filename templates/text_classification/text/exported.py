@@ -70,7 +70,7 @@ def single_layer(layers: nn.RNNBase, name: str) -> nn.RNNBase:
 
 def reverse(features: Tensor, ends: Tensor) -> Tensor:
     """Each text (N, L, F) from its end to its beginning; the padding after it stays."""
-    places = torch.arange(features.shape[1])
+    places = torch.arange(features.shape[1], device=features.device)
     backward = ends.unsqueeze(1) - 1 - places
     places = torch.where(backward < 0, places, backward)
     return features.gather(1, places.unsqueeze(2).expand(-1, -1, features.shape[2]))

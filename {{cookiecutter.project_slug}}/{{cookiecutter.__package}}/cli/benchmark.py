@@ -12,6 +12,7 @@ from .arguments import program
 from .export import Exported, load, sample_of
 
 if TYPE_CHECKING:  # --help takes no torch
+    from ..engine.exporting import Inputs
     from ..engine.speed import Compute
 
 FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx"}
@@ -45,19 +46,20 @@ def main(argv: list[str]) -> int:
     files = [kind for kind, name in FILES.items() if (folder / name).is_file()]
     if files:
         require_packages()
-    rows = []
+    rows, sample = [], sample_of(load(arguments.run, arguments.data))
     for kind in ["eager", *(["compiled"] if arguments.compile else []), *files]:
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=spawn) as process:
-            rows.append(process.submit(measure_kind, kind, arguments).result())
+            rows.append(process.submit(measure_kind, kind, arguments, sample).result())
     print(format_table(rows))
     if not files:
         print("The ONNX file is measured after: " + program("export") + f" {arguments.run}")
     return 0
 
 
-def measure_kind(kind: str, arguments: BenchmarkArguments) -> dict[str, str]:
-    """The row of the table for one kind."""
+def measure_kind(kind: str, arguments: BenchmarkArguments, sample: "Inputs") -> dict[str, str]:
+    """The row of the table for one kind; the data is loaded after the memory was measured."""
+    from .. import models  # noqa: F401  # so that its own memory does not count
     from ..engine.evaluation import evaluate
     from ..engine.exporting import StandIn
     from ..engine.metric_log import peak_memory_mib
@@ -65,11 +67,11 @@ def measure_kind(kind: str, arguments: BenchmarkArguments) -> dict[str, str]:
 
     device = "cpu" if kind in FILES else arguments.device
     exported = load(arguments.run, arguments.data, device)
-    sample, run = sample_of(exported), exported.run
+    run = exported.run
     before = peak_memory_mib(run.device)
     compute, file = compute_of(kind, exported)
     try:
-        speed = measure(compute, sample)
+        speed = measure(compute, {name: value.to(run.device) for name, value in sample.items()})
     except Exception as error:
         if kind != "compiled":
             raise

@@ -7,9 +7,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -41,14 +42,48 @@ class ExportArguments:
     """The data, if it is not where it was in training."""
 
 
-class Exported(NamedTuple):
-    """A run, its model, and the form in which it is exported."""
+@dataclass(frozen=True)
+class Exported:
+    """A run, with its model, its data, and the form in which it is exported, once they are needed.
+
+    All is in single precision.
+    """
 
     settings: Settings
     run: "Run"
-    best: "BestModel"
-    form: "ExportForm"
-    data: "Data"
+
+    @cached_property
+    def best(self) -> "BestModel":
+        """The best checkpoint."""
+        from .best_model import load_best
+
+        return load_best(self.settings.hparams, self.run)
+
+    @cached_property
+    def form(self) -> "ExportForm":
+        """How its graph is made.
+
+        Raises:
+            UserError: models.py says nothing about export.
+        """
+        from .. import models
+
+        make_export = getattr(models, "make_export", None)
+        if make_export is None:
+            raise UserError("models.py has no function make_export, which this command needs.")
+        form: ExportForm = make_export(self.best.model, self.settings.hparams, self.best.info)
+        form.module.to(self.run.device)
+        return form
+
+    @cached_property
+    def data(self) -> "Data":
+        """The data of the training."""
+        from ..engine.checkpoint import require_same_info
+        from ..loaders import make_data
+
+        data = make_data(self.settings.hparams)
+        require_same_info(dataclasses.asdict(self.best.info), dataclasses.asdict(data.info))
+        return data
 
     def loader(self, split: str) -> Any:
         """The batches of "val" or "test"."""
@@ -78,35 +113,19 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def load(name: str, data_path: Path | None, device: str = "cpu") -> Exported:
-    """The run's best model in single precision, and its data.
-
-    Raises:
-        UserError: models.py of this task says nothing about export.
-    """
-    from .. import models
-    from ..engine.checkpoint import require_same_info
+def load(name: str, data: Path | None, device: str = "cpu") -> Exported:
+    """The run, to be computed on this device."""
     from ..engine.device import resolve
     from ..engine.distributed import Distributed
     from ..engine.run import Run
     from ..engine.run_directory import find_run
-    from ..loaders import make_data
-    from .best_model import load_best
 
     directory = find_run(name)
     settings = load_settings(directory)
     changes: dict[str, Any] = {"device": device, "precision": "fp32", "compile": False}
-    settings = dataclasses.replace(settings, data=data_path or settings.data, **changes)
-    make_export = getattr(models, "make_export", None)
-    if make_export is None:
-        raise UserError("models.py has no function make_export, which this command needs.")
+    settings = dataclasses.replace(settings, data=data or settings.data, **changes)
     hardware = resolve(settings, frozenset())
-    run = Run(directory, settings.run_settings, hardware, Distributed())
-    best = load_best(settings.hparams, run)
-    form = make_export(best.model, settings.hparams, best.info)
-    data = make_data(settings.hparams)
-    require_same_info(dataclasses.asdict(best.info), dataclasses.asdict(data.info))
-    return Exported(settings, run, best, form, data)
+    return Exported(settings, Run(directory, settings.run_settings, hardware, Distributed()))
 
 
 def export(exported: Exported, folder: Path, quantize: str | None) -> list[str]:
