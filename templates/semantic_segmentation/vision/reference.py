@@ -27,4 +27,5 @@ def masks(outputs: dict[str, np.ndarray], height: int, width: int) -> np.ndarray
         np.minimum(np.arange(n) * max(1, n * side // longest) // n, side - 1)
         for n in (height, width)
     )
-    return square[:, rows][:, :, columns]
+    found: np.ndarray = square[:, rows][:, :, columns]
+    return found
