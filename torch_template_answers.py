@@ -39,6 +39,7 @@ DEPENDENCIES = """
     docstring_parser typeguard narwhals sympy mpmath networkx fsspec filelock packaging
     lightning_utilities contourpy cycler fonttools kiwisolver pyparsing dateutil python_dateutil
     typing_extensions six yaml pyyaml setuptools pip wheel hatchling uv cookiecutter
+    onnx onnxruntime onnxscript onnx_ir ml_dtypes google flatbuffers
     babel pycocotools faster_coco_eval alembic mlflow sqlalchemy tensorboard wandb
     pytest iniconfig pluggy ruff mypy mypy_extensions pathspec pre_commit virtualenv
 """

@@ -5,9 +5,11 @@ import math
 from torch import nn
 from torchvision.ops import Conv2dNormActivation
 
+from .engine.exporting import ExportForm
 from .hyperparameters import Hyperparameters
 from .loaders import DataInfo
-from .vision.classifiers import build_classifier, replace_head
+from .vision.classifiers import build_classifier, middle_share, replace_head
+from .vision.exported import classifier_form
 from .vision.normalize import Normalized
 
 
@@ -71,3 +73,9 @@ def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = T
         frozen=network if hparams.freeze_backbone else None,
         head=head,
     )
+
+
+def make_export(model: nn.Module, hparams: Hyperparameters, info: DataInfo) -> ExportForm:
+    """What export needs to know of the model."""
+    share = 1.0 if hparams.model == "cnn" else middle_share(hparams.model)
+    return classifier_form(model, info.channels, info.image_size, share)

@@ -9,10 +9,12 @@ from torch.nn.functional import interpolate, max_pool2d
 from torchvision.ops import Conv2dNormActivation, batched_nms
 
 from .criterion import heatmap_losses
+from .engine.exporting import ExportForm
 from .hyperparameters import Hyperparameters
 from .loaders import DataInfo, Target
 from .utils import cells_to_boxes, clip_boxes
 from .vision.detectors import Detection, Losses, build_detector
+from .vision.exported import detector_form
 
 STRIDE = 4  # pixels of the image per cell of the heatmaps
 NUM_STAGES = 4  # of the backbone; each halves the resolution, after the stem has halved it
@@ -156,3 +158,8 @@ def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = T
         freeze_backbone=hparams.freeze_backbone,
         initialize=initialize,
     )
+
+
+def make_export(model: nn.Module, hparams: Hyperparameters, info: DataInfo) -> ExportForm:
+    """What export needs to know of the model."""
+    return detector_form(model, to_boxes, info.image_size, vars(hparams))

@@ -6,8 +6,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torchvision.ops import Conv2dNormActivation
 
+from .engine.exporting import ExportForm
 from .hyperparameters import Hyperparameters
 from .loaders import DataInfo
+from .vision.exported import segmenter_form
 from .vision.normalize import Normalized
 from .vision.segmenters import build_segmenter
 
@@ -71,3 +73,8 @@ def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = T
         network = build_segmenter(hparams.model, num_classes, pretrained=pretrained)
     frozen = network.get_submodule("backbone") if hparams.freeze_backbone else None
     return Normalized(network, mean=info.mean, std=info.std, frozen=frozen)
+
+
+def make_export(model: nn.Module, hparams: Hyperparameters, info: DataInfo) -> ExportForm:
+    """What export needs to know of the model."""
+    return segmenter_form(model, info.image_size)

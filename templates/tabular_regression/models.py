@@ -5,8 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .engine.exporting import ExportForm
 from .hyperparameters import Hyperparameters
 from .loaders import DataInfo
+from .tabular.exported import table_form
 from .tabular.layers import Embeddings, Linear, PiecewiseLinear, make_blocks
 from .utils import default_embedding_size
 
@@ -165,3 +167,10 @@ def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = T
         return TabularModel(MLP(sizes, hparams), info)
     edges = [info.edges[column] for column in info.numeric]
     return TabularModel(TabM(sizes, edges, hparams), info)
+
+
+def make_export(model: nn.Module, hparams: Hyperparameters, info: DataInfo) -> ExportForm:
+    """What export needs to know of the model."""
+    offsets = [float(known["offset"]) for known in info.numeric.values()]
+    target_offset = None if info.classes else info.target_offset
+    return table_form(model, offsets, len(info.categorical), target_offset)

@@ -6,8 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from .engine.exporting import ExportForm
 from .hyperparameters import Hyperparameters
 from .loaders import DataInfo
+from .text.exported import text_form
 from .text.vocabulary import FIRST, PADDING, UNKNOWN
 from .utils import mean_and_max, positional_encoding
 
@@ -127,3 +129,8 @@ def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = T
     num_features = hparams.width * (2 if hparams.bidirectional else 1)
     encoder = Recurrent(hparams.embedding_size, hparams)
     return Classifier(encoder, hparams.embedding_size, num_features, hparams, info)
+
+
+def make_export(model: nn.Module, hparams: Hyperparameters, info: DataInfo) -> ExportForm:
+    """What export needs to know of the model."""
+    return text_form(model, hparams.max_length)

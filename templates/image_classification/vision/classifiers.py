@@ -36,6 +36,12 @@ def resize(size: int, original: Preprocessing | None = None) -> v2.Transform:
     return v2.Compose([v2.Resize(shorter, antialias=True), v2.CenterCrop(size)])
 
 
+def middle_share(name: str) -> float:
+    """The share of the shorter side that torchvision's model ``name`` sees of an image."""
+    original = preprocessing(name)
+    return original.crop_size / original.resize_size
+
+
 def build_classifier(
     name: str, image_size: int, *, pretrained: bool, initialize: bool = True
 ) -> Any:
