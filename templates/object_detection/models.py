@@ -1,6 +1,7 @@
 """Step 3, define and load models: a small detector without anchors, and torchvision's by name."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -162,4 +163,4 @@ def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = T
 
 def make_export(model: nn.Module, hparams: Hyperparameters, info: DataInfo) -> ExportForm:
     """What export needs to know of the model."""
-    return detector_form(model, to_boxes, info.image_size, vars(hparams))
+    return detector_form(model, partial(cells_to_boxes, stride=STRIDE), info.image_size, vars(hparams))

@@ -118,7 +118,7 @@ def end_stopped(stopped: Stopped, run: "Run") -> int:
 
 def finish(progress: "Progress", hparams: "Hyperparameters", run: "Run", report: bool) -> None:
     """Say how good the model is, and what to do next."""
-    from ..engine.metric_log import read_metrics
+    from ..engine.run_records import read_metrics
 
     if progress.best is not None:
         print(f"Best epoch: {progress.best_epoch} ({hparams.monitor} {progress.best:.4f}).")
