@@ -38,7 +38,7 @@ COMMON = {
         page.html.jinja page.py style.py
     """,
     "tests": """
-        conftest.py test_check_data.py test_device.py test_doctor.py test_find_batch_size.py
+        conftest.py test_check_data.py test_debug.py test_device.py test_doctor.py test_find_batch_size.py
         test_find_lr.py test_layout.py test_loading.py test_report.py test_settings.py
         test_splits.py test_steps.py test_task.py test_training.py
     """,

@@ -15,14 +15,14 @@ import tyro
 
 from ..engine.files import PROJECT, read_toml
 from ..engine.run_directory import find_run
-from ..engine.settings import RunSettings, from_plain, to_plain
+from ..engine.settings import DebugSettings, RunSettings, from_plain, to_plain
 from ..hyperparameters import Hyperparameters
 
 PACKAGE = __name__.partition(".")[0]
 
 
 @dataclass(frozen=True)
-class Settings(RunSettings, Hyperparameters):
+class Settings(DebugSettings, RunSettings, Hyperparameters):
     """All that has a default, a place in the TOML files, and a flag."""
 
     def __post_init__(self) -> None:
@@ -37,6 +37,11 @@ class Settings(RunSettings, Hyperparameters):
     def run_settings(self) -> RunSettings:
         """How the run runs."""
         return take(RunSettings, vars(self))
+
+    @property
+    def debug_settings(self) -> DebugSettings:
+        """Whether the run is only a trial."""
+        return take(DebugSettings, vars(self))
 
 
 T = TypeVar("T")

@@ -51,7 +51,9 @@ def write_report(directory: Path) -> Path:
     from ..loaders import make_data
     from ..report.page import data_tables, flatten, summarize, write_page
 
-    settings, notes = load_settings(directory), list[str]()
+    settings = load_settings(directory)
+    notes = settings.debug_settings.notes()
+    max_val = settings.debug_settings.limits(settings.batch_size).eval_samples
     best_file = directory / "checkpoints" / "best.pt"
     best = noted(notes, "There is no best model yet.", load_checkpoint, best_file) or {}
     rows = noted(notes, "There are no learning curves.", read_metrics, directory) or []
@@ -63,7 +65,7 @@ def write_report(directory: Path) -> Path:
         "page.html.jinja",
         directory.resolve().name,
         SECTIONS if record else {k: v for k, v in SECTIONS.items() if k != "data"},
-        save_figures(directory, draw_figures(directory, rows, best, data), notes),
+        save_figures(directory, draw_figures(directory, rows, best, data, max_val), notes),
         validation=best.get("metrics", {}),
         test=noted(notes, "", read_json, directory / "evaluation.json"),
         summary=summarize(rows, best.get("epoch"), data),
@@ -105,9 +107,16 @@ def read_arrays(path: Path) -> dict[str, Any]:
 
 
 def draw_figures(
-    directory: Path, rows: list[dict[str, Any]], best: Mapping[str, Any], data: "Data | None"
+    directory: Path,
+    rows: list[dict[str, Any]],
+    best: Mapping[str, Any],
+    data: "Data | None",
+    max_val: int,
 ) -> Iterator[tuple[str, "Figure", str]]:
-    """The learning curves, then the task's figures: (file name, figure, caption)."""
+    """The learning curves, then the task's figures: (file name, figure, caption).
+
+    ``max_val`` is how many validation samples the run used at most.
+    """
     from ..engine.checkpoint import require_same_info
     from ..report.curves import draw_learning_curves
     from ..visualize import draw
@@ -120,7 +129,7 @@ def draw_figures(
         if best and path.exists():
             predictions = read_arrays(path)
             require_same_info(best["info"], asdict(data.info))
-            if len(predictions["index"]) != len(data.val):
+            if len(predictions["index"]) != min(len(data.val), max_val):
                 raise UserError("The validation set has another size than in training.")
         yield from draw(predictions, data)
 

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from .device import Hardware
 from .distributed import Distributed, convert_sync_batchnorm
 from .seeding import mix_seed, seed_torch
-from .settings import RunSettings
+from .settings import WHOLE, Limits, RunSettings
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Run:
     dist: Distributed
     profile_steps: int = 0
     """Steps to measure with torch.profiler."""
+    limits: Limits = WHOLE
+    """For debugging."""
 
     @property
     def device(self) -> torch.device:
