@@ -25,7 +25,7 @@ COMMON = {
     """,
     "PACKAGE/cli": """
         __init__.py arguments.py best_model.py check_data.py doctor.py doctor_checks.py evaluate.py
-        find_batch_size.py find_lr.py main.py predict.py report.py train.py
+        find_batch_size.py find_lr.py library.py main.py predict.py report.py train.py
     """,
     "PACKAGE/engine": """
         __init__.py builds.py checkpoint.py data.py data_report.py device.py distributed.py
@@ -38,9 +38,9 @@ COMMON = {
         page.html.jinja page.py style.py
     """,
     "tests": """
-        conftest.py test_check_data.py test_debug.py test_device.py test_doctor.py test_find_batch_size.py
-        test_find_lr.py test_layout.py test_loading.py test_report.py test_settings.py
-        test_splits.py test_steps.py test_task.py test_training.py
+        conftest.py test_check_data.py test_debug.py test_device.py test_doctor.py
+        test_find_batch_size.py test_find_lr.py test_layout.py test_loading.py test_report.py
+        test_settings.py test_splits.py test_steps.py test_task.py test_training.py
     """,
 }
 # ... and what hangs on an answer. Questions that are not here change no file's name.
@@ -50,7 +50,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/vision": """
                 __init__.py batches.py cache.py class_metrics.py class_weights.py classifiers.py
                 digits.py headers.py image_folder.py images.py inspection.py mirroring.py
-                normalize.py pretrained.py sizes.py
+                normalize.py pretrained.py sizes.py sources.py
             """,
             "PACKAGE/report": "best_classes.py confusion.py mistakes.py panels.py",
         },
@@ -58,7 +58,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/vision": """
                 __init__.py cache.py headers.py images.py inspection.py legend.py mask_files.py
                 mask_folder.py masks.py normalize.py pairs.py pretrained.py run_lengths.py scenes.py
-                segmenters.py survey.py
+                segmenters.py sources.py survey.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
         },
@@ -66,7 +66,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/vision": """
                 __init__.py annotations.py box_folder.py boxes.py cache.py coco.py detectors.py
                 headers.py image_files.py images.py inspection.py matching.py metrics.py pairs.py
-                pretrained.py scenes.py voc.py yolo.py yolo_config.py
+                pretrained.py scenes.py sources.py voc.py yolo.py yolo_config.py
             """,
             "PACKAGE/report": "class_bars.py panels.py precision_recall.py",
         },

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from .cache import CacheRoom, FolderSettings, PixelCache
 from .headers import find_pixel_range
 from .images import SUFFIXES, Range, read_image
 from .inspection import inspect_images
+from .sources import Source, to_sources
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,12 @@ def read_image_folder(
 
 
 def open_images(
-    files: Sequence[Path], side: int, pixel_range: Range | None = None
+    inputs: Sequence[Any], side: int, pixel_range: Range | None = None
 ) -> LabeledImages:
     """Images without classes, which are read when they are asked for."""
-    load, groups = partial(_load, files, side, pixel_range), [[path] for path in files]
-    return LabeledImages(PixelCache(load, groups, "", CacheRoom(0)), [0] * len(files), files)
+    files = to_sources(inputs)
+    load = partial(_load, files, side, pixel_range)
+    return LabeledImages(PixelCache(load, [], "", CacheRoom(0)), [0] * len(files), files)
 
 
 def inspect_image_folder(
@@ -76,5 +79,5 @@ def inspect_image_folder(
         raise join_errors(errors, sum(map(len, paths.values())), "images")
 
 
-def _load(paths: Sequence[Path], side: int, pixel_range: Range | None, index: int) -> Tensor:
+def _load(paths: Sequence[Source], side: int, pixel_range: Range | None, index: int) -> Tensor:
     return read_image(paths[index], side, pixel_range)

@@ -15,7 +15,14 @@ import tyro
 
 from ..engine.files import PROJECT, read_toml
 from ..engine.run_directory import find_run
-from ..engine.settings import DebugSettings, RunSettings, from_plain, to_plain
+from ..engine.settings import (
+    Count,
+    DebugSettings,
+    Fraction,
+    RunSettings,
+    from_plain,
+    to_plain,
+)
 from ..hyperparameters import Hyperparameters
 
 PACKAGE = __name__.partition(".")[0]
@@ -42,6 +49,16 @@ class Settings(DebugSettings, RunSettings, Hyperparameters):
     def debug_settings(self) -> DebugSettings:
         """Whether the run is only a trial."""
         return take(DebugSettings, vars(self))
+
+
+@dataclass(frozen=True)
+class RowOptions:
+    """What can be chosen of predictions."""
+
+    top: Count = 1
+    """How many classes to list, the most probable first."""
+    min_score: Fraction = 0.3
+    """Boxes with a lower score are left out."""
 
 
 T = TypeVar("T")
