@@ -96,6 +96,8 @@ def read_input(
         frame = given.set_axis(pd.RangeIndex(len(given)), axis=0)
         frame = frame.set_axis([str(name).strip() for name in frame], axis=1)
         return to_table("the DataFrame", frame, "row", ".", text_columns)
+    if not isinstance(given, Path):
+        raise UserError(f"{type(given).__name__} is no table. Give a path or a DataFrame.")
     if given is not STDIN:
         return read_table(given, DataReport(), text_columns)
     content = read_bytes(STDIN)
