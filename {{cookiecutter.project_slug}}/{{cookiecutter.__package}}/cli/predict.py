@@ -51,9 +51,9 @@ def main(argv: list[str]) -> int:
     draw, report = picture_writer(arguments.draw), DataReport()
     files = find_inputs(arguments.paths, INPUTS, report)
     print(*report.lines(), sep="\n", end="\n" * bool(report.lines()), file=sys.stderr)
-    model = load(arguments.run, requested_settings(argv), device=arguments.device)
     failures, count = list[str](), 0
     with open_table(arguments.output) as write:
+        model = load(arguments.run, requested_settings(argv), device=arguments.device)
         rows = model.rows(files, arguments, failures)
         for row in tqdm(rows, "predicting", unit=" samples", leave=False, disable=None):
             draw(row, model.info)
