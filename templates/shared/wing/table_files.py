@@ -102,7 +102,8 @@ def read_input(
         return read_table(given, DataReport(), text_columns)
     content = read_bytes(STDIN)
     head, *_ = texts = decode(content, STDIN)[0].removesuffix("\n").split("\n")
-    if lines is None or head.startswith("{") or lines in re.findall(r"[^\t;|,\"\r\ufeff]+", head):
+    names = re.findall(r"[^\t;|,\"\r\ufeff]+", head)
+    if lines is None or lines in names or head.startswith("{") or not content.strip():
         suffix = {"{": ".jsonl", "[": ".json"}.get(head.lstrip()[:1], ".csv")
         return parse_table(STDIN, suffix, content, DataReport(), text_columns)
     return Table(STDIN.name, pd.DataFrame({lines: texts}, range(1, len(texts) + 1)), "line")
