@@ -46,15 +46,15 @@ shutil.copytree("runs/own", "carried")
 """
 IMAGES = """
 options = {"min_score": 0}
-assert model(names, **options) == model(list(map(Path, names)), **options) == rows
-assert model([Image.open(name) for name in names], **options) == rows
-loaded = [Image.open(name).convert("RGB") for name in names]
+assert model(files, **options) == model(list(map(Path, files)), **options) == rows
+assert model([Image.open(name) for name in files], **options) == rows
+loaded = [Image.open(name).convert("RGB") for name in files]
 found = model(loaded, **options)
 assert answers(found) == answers(rows) and found[1]["file"] == "image 2"
 assert len(model(loaded[0])) == 1
-assert piped("\\n".join(names))[0] == rows
+assert piped("\\n".join(files))[0] == rows
 Path("mixed/1.png").write_bytes(b"damaged")
-assert "mixed/1.png" in refused([*names, "mixed/1.png"]).replace("\\\\", "/")
+assert "mixed/1.png" in refused([*files, "mixed/1.png"]).replace("\\\\", "/")
 turned = loaded[0].transpose(Image.Transpose.ROTATE_90)
 exif = turned.getexif()
 exif[0x112] = 6
@@ -64,8 +64,8 @@ opened.load()
 assert answers(model(opened)) == answers(model("mixed/turned.tiff"))
 shutil.copytree("data", "elsewhere")
 shutil.rmtree("data")
-names = [name.replace("data", "elsewhere", 1) for name in names]
-assert answers(load_model("carried")(names, **options)) == answers(rows)
+files = [name.replace("data", "elsewhere", 1) for name in files]
+assert answers(load_model("carried")(files, **options)) == answers(rows)
 """
 TABLES = """
 import pandas as pd
