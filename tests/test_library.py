@@ -41,7 +41,7 @@ Path("mixed/notes.md").touch()
 assert "There are no " in refused(Path("mixed"))
 shutil.copy(files[0], "mixed/inside")
 found, code, errors = piped("", "mixed")
-assert found and code == 0 and "1 files (1 .md), for example mixed" in errors, errors
+assert found and code == 0 and "1 of 2 files in mixed are no " in errors, errors
 shutil.copytree("runs/own", "carried")
 """
 IMAGES = """

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.data import Data, SampleDataset
-from ..engine.data_report import DataReport
 from ..engine.device import resolve
 from ..engine.distributed import Distributed
 from ..engine.errors import UserError, join_errors
@@ -90,4 +89,4 @@ def find_given(item: Any) -> list[Any]:
             raise UserError(f"{item!r} is a file, but a str is a text. Write Path({item!r}).")
         return [item]
     is_path = isinstance(item, str | Path)
-    return find_inputs([str(item)], INPUTS, DataReport()) if is_path else [item]
+    return find_inputs([str(item)], INPUTS, []) if is_path else [item]

@@ -42,15 +42,15 @@ def main(argv: list[str]) -> int:
     arguments = tyro.cli(PredictArguments, prog=program("predict"), args=argv)
     from tqdm import tqdm
 
-    from ..engine.data_report import DataReport
     from ..engine.inputs import find_inputs
     from ..engine.result_table import open_table
     from ..loaders import INPUTS
     from .library import load
 
-    draw, report = picture_writer(arguments.draw), DataReport()
-    files = find_inputs(arguments.paths, INPUTS, report)
-    print(*report.lines(), sep="\n", end="\n" * bool(report.lines()), file=sys.stderr)
+    draw, notes = picture_writer(arguments.draw), list[str]()
+    files = find_inputs(arguments.paths, INPUTS, notes)
+    for note in notes:
+        print(note, file=sys.stderr)
     failures, count = list[str](), 0
     with open_table(arguments.output) as write:
         model = load(arguments.run, requested_settings(argv), device=arguments.device)

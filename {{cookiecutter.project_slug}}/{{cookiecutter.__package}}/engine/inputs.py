@@ -12,10 +12,9 @@ import torch
 from torch import nn
 
 from .data import BatchDataset, BatchIndex, SampleDataset
-from .data_report import DataReport
 from .errors import UserError
 from .evaluation import Criterion, to_numpy
-from .listing import list_files
+from .listing import list_all_files
 from .run import Run
 
 STDIN = Path("standard input")
@@ -52,22 +51,22 @@ Why some of them could not be read is added to the list. If none could, it is a 
 """
 
 
-def find_inputs(words: Sequence[str], kind: InputKind, report: DataReport) -> list[Path]:
+def find_inputs(words: Sequence[str], kind: InputKind, notes: list[str]) -> list[Path]:
     """What was typed as files: files, folders (at any depth), and patterns such as "*.png".
 
-    Files in folders that are of another kind are left aside, with a note in the report.
+    Files in folders that are of another kind are left aside, and counted in ``notes``.
 
     Raises:
         UserError: some of the words name nothing.
     """
-    found = {word: _find(word, kind, report) for word in words}
+    found = {word: _find(word, kind, notes) for word in words}
     nothing = [word for word, files in found.items() if not files]
     if nothing:
         raise UserError(f"There are no {kind.noun} at {', '.join(nothing[:5])}. Check the path.")
     return list(dict.fromkeys(file for files in found.values() for file in files))
 
 
-def _find(word: str, kind: InputKind, report: DataReport) -> list[Path]:
+def _find(word: str, kind: InputKind, notes: list[str]) -> list[Path]:
     path = Path(word)
     if word == "-":
         lines = [] if kind.data_in_stdin else sys.stdin.read().splitlines()
@@ -75,7 +74,12 @@ def _find(word: str, kind: InputKind, report: DataReport) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        return list_files(path, kind.suffixes, report, kind.noun)
+        files = list_all_files(path)
+        others = [file for file in files if file.suffix.lower() not in kind.suffixes]
+        if others:
+            count = f"{len(others):,} of {len(files):,} files in {path}"
+            notes.append(f"Left aside: {count} are no {kind.noun}, for example {others[0]}.")
+        return [file for file in files if file.suffix.lower() in kind.suffixes]
     return sorted(Path(name) for name in glob.glob(word, recursive=True) if Path(name).is_file())
 
 

@@ -50,6 +50,15 @@ def list_files(
     return files
 
 
+def list_all_files(folder: Path) -> list[Path]:
+    """Every file in a folder at any depth, sorted, without hidden ones."""
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_foreign(name)]
+        found += [Path(parent, name) for name in names if not is_foreign(name)]
+    return sorted(found)
+
+
 @dataclass
 class FileFinder:
     """Finds files by their suffixes, and remembers what it left aside."""
