@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from conftest import Render
 from PIL import Image
 from readme_data import MAKERS
@@ -14,7 +13,8 @@ from readme_data import MAKERS
 PACKAGE = "my_torch_project"
 SPLITS = ["--val-fraction", "0.25", "--test-fraction", "0.25", "--epochs", "1"]
 
-# In one process for each task: train, predict the validation samples, and compare.
+# In one process for each task: train, predict the validation samples, and compare. It goes on in
+# test_library.py.
 PROGRAM = f"""
 import contextlib, io, json, sys
 import numpy as np, torch
@@ -80,14 +80,6 @@ def make_data(task: str, project: Path) -> None:
             (project / f"{split}.csv").write_text("\n".join([head, *some]), encoding="utf-8")
         for path in (*project.glob("houses.csv"), *project.glob("visits.csv")):
             path.unlink()
-
-
-@pytest.mark.parametrize("task", FLAGS)
-def test_validation_samples_get_the_same_answers(render: Render, tmp_path: Path, task: str) -> None:
-    project = render(tmp_path, task=task)
-    make_data(task, project)
-    done = call(project, "-c", PROGRAM, task, *FLAGS[task], *SPLITS)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_file_that_cannot_be_read_is_named_and_the_others_are_done(

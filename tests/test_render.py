@@ -25,8 +25,8 @@ COMMON = {
     """,
     "PACKAGE/cli": """
         __init__.py arguments.py benchmark.py best_model.py check_data.py compare.py doctor.py
-        doctor_checks.py evaluate.py export.py find_batch_size.py find_lr.py main.py predict.py
-        report.py runs.py train.py
+        doctor_checks.py evaluate.py export.py find_batch_size.py find_lr.py library.py main.py
+        predict.py report.py runs.py train.py
     """,
     "PACKAGE/engine": """
         __init__.py bootstrap.py builds.py calibration.py checkpoint.py comparison.py data.py
@@ -41,9 +41,9 @@ COMMON = {
         data_figures.py macros.html.jinja page.html.jinja page.py style.py
     """,
     "tests": """
-        conftest.py test_check_data.py test_device.py test_doctor.py test_find_batch_size.py
-        test_find_lr.py test_layout.py test_loading.py test_report.py test_settings.py
-        test_splits.py test_steps.py test_task.py test_training.py
+        conftest.py test_check_data.py test_debug.py test_device.py test_doctor.py
+        test_find_batch_size.py test_find_lr.py test_layout.py test_loading.py test_report.py
+        test_settings.py test_splits.py test_steps.py test_task.py test_training.py
     """,
 }
 # ... and what hangs on an answer. Questions that are not here change no file's name.
@@ -54,7 +54,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 __init__.py batches.py cache.py class_metrics.py class_weights.py classifiers.py
                 digits.py exported.py folders.py headers.py image_folder.py images.py inspection.py
                 listing.py mirroring.py normalize.py pretrained.py reference.py resizing.py
-                threads.py
+                sources.py threads.py
             """,
             "PACKAGE/report": "best_classes.py calibration.py confusion.py mistakes.py panels.py",
         },
@@ -63,7 +63,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 __init__.py cache.py exported.py headers.py images.py inspection.py legend.py
                 listing.py mask_files.py mask_folder.py masks.py normalize.py overlays.py pairs.py
                 pretrained.py reference.py resizing.py run_lengths.py scenes.py segmenters.py
-                survey.py threads.py
+                sources.py survey.py threads.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
         },
@@ -72,7 +72,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
                 __init__.py annotations.py box_folder.py boxes.py cache.py coco.py detectors.py
                 exported.py headers.py image_files.py images.py inspection.py listing.py matching.py
                 metrics.py pairs.py pretrained.py reference.py resizing.py scenes.py scoring.py
-                threads.py voc.py yolo.py yolo_config.py
+                sources.py threads.py voc.py yolo.py yolo_config.py
             """,
             "PACKAGE/report": "boxes.py class_bars.py panels.py precision_recall.py",
         },

@@ -4,14 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from torchvision.transforms import v2
 
 from .engine.data import BatchDataset, Data, SampleDataset
 from .engine.data_report import DataReport
-from .engine.inputs import OpenInputs
+from .engine.inputs import InputKind, OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
@@ -27,12 +27,13 @@ from .vision.image_folder import (
     read_images,
     typical_size,
 )
-from .vision.images import channel_statistics
+from .vision.images import SUFFIXES, channel_statistics
 from .vision.mirroring import decide_mirroring
 
 Batch = tuple[Tensor, Tensor]
 """Images (N, C, H, W), and classes: numbers (N,), or probabilities (N, num_classes) when mixed."""
 
+INPUTS = InputKind("images", SUFFIXES)  # what predict takes
 DIGIT_SIZE, MIN_CROP_AREA = 8, 0.35  # pixels, share of the image
 
 
@@ -121,11 +122,11 @@ def make_train_set(
 
 
 def make_inputs(
-    files: Sequence[Path], hparams: Hyperparameters, info: DataInfo
+    inputs: Sequence[Any], hparams: Hyperparameters, info: DataInfo
 ) -> list[OpenInputs]:
     """The user's own images as a data set without classes, for predict."""
     original = None if hparams.model == "cnn" else preprocessing(hparams.model)
-    images = open_images(files, decoded_side(hparams, info.image_size), info.pixel_range)
+    images = open_images(inputs, decoded_side(hparams, info.image_size), info.pixel_range)
     to_gray = [v2.Grayscale()] if info.channels == 1 else []
     transform = v2.Compose([*to_gray, resize(info.image_size, original)])
     return [lambda failures: ImageDataset(images, transform)]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torchvision.transforms import v2
 
 from .engine.data import BatchDataset, Data, SampleDataset
 from .engine.data_report import DataReport
-from .engine.inputs import OpenInputs
+from .engine.inputs import InputKind, OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
@@ -26,7 +25,7 @@ from .vision.box_folder import (
 )
 from .vision.cache import find_caches
 from .vision.detectors import check_detector
-from .vision.images import channel_statistics
+from .vision.images import SUFFIXES, channel_statistics
 from .vision.scenes import CLASSES
 
 Target = dict[str, Tensor]
@@ -35,6 +34,7 @@ Sample = tuple[Tensor, Target]
 Batch = tuple[list[Tensor], list[Target]]
 """Images (3, H, W) uint8 of different sizes, and the target of each."""
 
+INPUTS = InputKind("images", SUFFIXES)  # what predict takes
 SCENE_SIZE, OWN_SIZE = 64, 256  # default image_size of the model small
 DECODED_SCALE = 2  # files are decoded to twice the image_size, because crops are enlarged
 
@@ -115,11 +115,11 @@ def make_data(hparams: Hyperparameters) -> Data:
 
 
 def make_inputs(
-    files: Sequence[Path], hparams: Hyperparameters, info: DataInfo
+    inputs: Sequence[Any], hparams: Hyperparameters, info: DataInfo
 ) -> list[OpenInputs]:
     """The user's own images as a data set without boxes, for predict."""
     size = info.image_size
-    images = open_images(files, DECODED_SCALE * size if size else None, info.pixel_range)
+    images = open_images(inputs, DECODED_SCALE * size if size else None, info.pixel_range)
     return [lambda failures: DetectionDataset(images, resize(size))]
 
 

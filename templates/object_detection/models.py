@@ -163,4 +163,6 @@ def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = T
 
 def make_export(model: nn.Module, hparams: Hyperparameters, info: DataInfo) -> ExportForm:
     """What export needs to know of the model."""
-    return detector_form(model, partial(cells_to_boxes, stride=STRIDE), info.image_size, vars(hparams))
+    return detector_form(
+        model, partial(cells_to_boxes, stride=STRIDE), info.image_size, vars(hparams)
+    )

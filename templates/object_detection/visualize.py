@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,7 +62,7 @@ def make_rows(
     Boxes are x1, y1, x2, y2 in pixels of the file, the most certain first.
     """
     for n, place in enumerate(places):
-        width, height = image_size(Path(place))
+        width, height = image_size(place)
         scale = np.array([width, height] * 2) / outputs["_size"][n][[1, 0, 1, 0]]
         is_kept = (outputs["labels"][n] >= 0) & (outputs["scores"][n] >= options.min_score)
         boxes = (outputs["boxes"][n][is_kept] * scale).tolist()
@@ -76,7 +75,7 @@ def make_rows(
 
 def make_picture(row: Mapping[str, Any], info: DataInfo) -> Tensor:
     """The image of a row (3, H, W) uint8, with its boxes."""
-    image = read_image(Path(row["file"]), pixel_range=info.pixel_range)
+    image = read_image(row["file"], pixel_range=info.pixel_range)
     objects = row["objects"]
     if not objects:
         return image

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -13,12 +12,12 @@ from torchvision.transforms import v2
 from .engine.data import BatchDataset, Data, SampleDataset
 from .engine.data_report import DataReport
 from .engine.errors import UserError
-from .engine.inputs import OpenInputs
+from .engine.inputs import InputKind, OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
 from .vision.cache import find_caches
-from .vision.images import channel_statistics
+from .vision.images import SUFFIXES, channel_statistics
 from .vision.legend import IGNORED
 from .vision.mask_folder import (
     MaskedImages,
@@ -33,6 +32,7 @@ from .vision.segmenters import preprocessing
 Batch = tuple[Tensor, Tensor]
 """Images (N, 3, H, W) uint8, and masks (N, H, W) uint8: the class of each pixel, or IGNORED."""
 
+INPUTS = InputKind("images", SUFFIXES)  # what predict takes
 SCENE_SIZE, OWN_SIZE = 64, 256  # default image_size of the unet
 MIN_CROP_AREA = 0.25  # of the image
 DECODED_SCALE = 2  # files are decoded to twice the image_size, enough for the smallest crop
@@ -100,10 +100,10 @@ def make_data(hparams: Hyperparameters) -> Data:
 
 
 def make_inputs(
-    files: Sequence[Path], hparams: Hyperparameters, info: DataInfo
+    inputs: Sequence[Any], hparams: Hyperparameters, info: DataInfo
 ) -> list[OpenInputs]:
     """The user's own images as a data set with empty masks, for predict."""
-    images = open_images(files, DECODED_SCALE * info.image_size, info.pixel_range)
+    images = open_images(inputs, DECODED_SCALE * info.image_size, info.pixel_range)
     return [lambda failures: SegmentationDataset(images, resize(info.image_size))]
 
 

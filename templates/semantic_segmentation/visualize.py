@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,7 +70,7 @@ def make_rows(
     ):
         inside = target != IGNORED  # not padded
         predicted = torch.from_numpy(padded[: inside.any(1).sum(), : inside.any(0).sum()])
-        width, height = image_size(Path(place))
+        width, height = image_size(place)
         resized = interpolate(predicted[None, None], size=(height, width), mode="nearest-exact")
         mask = resized[0, 0].numpy()
         found = np.unique(mask).tolist()
@@ -85,7 +84,7 @@ def make_rows(
 
 def make_picture(row: Mapping[str, Any], info: DataInfo) -> torch.Tensor:
     """The image of a row (3, H, W) uint8, with its masks in color over it."""
-    image = read_image(Path(row["file"]), pixel_range=info.pixel_range)
+    image = read_image(row["file"], pixel_range=info.pixel_range)
     numbers = np.zeros(image.shape[1:], dtype=np.uint8)
     for found in row["masks"]:
         numbers[from_runs(found["counts"], found["size"])] = info.classes.index(found["class"])

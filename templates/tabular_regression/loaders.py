@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +12,13 @@ from torch.utils.data import Dataset
 
 from .engine.data import BatchDataset, BatchIndex, Data
 from .engine.data_report import DataReport
-from .engine.inputs import OpenInputs
+from .engine.inputs import InputKind, OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
 from .tabular.columns import Statistics, bin_edges, select_columns, statistics, to_codes, to_numbers
 from .tabular.embedded import breast_cancer, diabetes
+from .tabular.encodings import SUFFIXES
 from .tabular.inspection import describe_tables, note_contradictions
 from .tabular.splits import count_classes, split_table, target_numbers
 from .tabular.table_files import Table
@@ -25,6 +26,7 @@ from .tabular.table_splits import cells_of, read_splits
 from .tabular.tables import TEXT, ReadOptions, read_inputs, read_other_table, read_training_table
 from .utils import parse_names
 
+INPUTS = InputKind("tables", {*SUFFIXES, ".gz"}, data_in_stdin=True)  # what predict takes
 Batch = tuple[tuple[Tensor, Tensor], Tensor]
 """((numeric columns (N, F), category codes (N, K)), targets (N,)); a sample has no N."""
 
@@ -156,15 +158,15 @@ def make_data(hparams: Hyperparameters) -> Data:
 
 
 def make_inputs(
-    files: Sequence[Path], hparams: Hyperparameters, info: DataInfo
+    inputs: Sequence[Any], hparams: Hyperparameters, info: DataInfo
 ) -> list[OpenInputs]:
     """The user's own tables as data sets without targets, for predict."""
     options = make_options(hparams, info.target)
 
-    def open_table(file: Path, failures: list[str]) -> TableDataset:
-        return TableDataset(read_inputs(file, info.formats, options), info)
+    def open_table(given: Any, failures: list[str]) -> TableDataset:
+        return TableDataset(read_inputs(given, info.formats, options), info)
 
-    return [partial(open_table, file) for file in files]
+    return [partial(open_table, given) for given in inputs]
 
 
 def make_train_loader(data: Data, hparams: Hyperparameters, run: Run) -> TrainLoader:

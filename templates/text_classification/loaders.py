@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +12,18 @@ from torch.utils.data import Dataset
 
 from .engine.data import BatchDataset, BatchIndex, Data
 from .engine.data_report import DataReport
-from .engine.inputs import OpenInputs
+from .engine.inputs import InputKind, OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .hyperparameters import Hyperparameters
+from .text.encodings import SUFFIXES
 from .text.inspection import note_duplicates
 from .text.names import read_names
 from .text.reading import group_inputs, read_inputs, read_texts
 from .text.texts import Texts, split_texts
 from .text.vocabulary import PADDING, UNKNOWN, build_vocabulary, choose_tokens, encode, tokenize
 
+INPUTS = InputKind("texts", {*SUFFIXES, ".gz"}, data_in_stdin=True, takes_texts=True)
 NOTEWORTHY = 0.01  # share of unknown tokens
 Batch = tuple[Tensor, np.ndarray, Tensor]
 """Tokens (N, L), each text with PADDING after its end; lengths (N,); numbers of classes (N,)."""
@@ -143,18 +145,18 @@ def make_data(hparams: Hyperparameters) -> Data:
 
 
 def make_inputs(
-    files: Sequence[Path], hparams: Hyperparameters, info: DataInfo
+    inputs: Sequence[Any], hparams: Hyperparameters, info: DataInfo
 ) -> list[OpenInputs]:
     """The user's own texts as data sets without classes, for predict."""
 
-    def open_texts(paths: Sequence[Path], failures: list[str]) -> TextDataset:
-        source = read_inputs(paths, hparams.text_column, failures)
+    def open_texts(some: Sequence[Any], failures: list[str]) -> TextDataset:
+        source = read_inputs(some, hparams.text_column, failures)
         to_tokens = partial(tokenize, tokens=info.tokens, lowercase=hparams.lowercase)
         tokens = [to_tokens(text)[: hparams.max_length] for text in source.texts]
         # Nothing is one unknown token, as the networks need one.
         return TextDataset(source, [text or [""] for text in tokens], info.vocabulary)
 
-    return [partial(open_texts, paths) for paths in group_inputs(files)]
+    return [partial(open_texts, some) for some in group_inputs(inputs)]
 
 
 def make_train_loader(data: Data, hparams: Hyperparameters, run: Run) -> TrainLoader:

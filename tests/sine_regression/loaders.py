@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,13 +13,14 @@ from .engine.data import BatchDataset, Data, SampleDataset
 from .engine.data_report import DataReport
 from .engine.errors import UserError
 from .engine.files import read_text
-from .engine.inputs import OpenInputs
+from .engine.inputs import InputKind, OpenInputs
 from .engine.loading import EvalLoader, TrainLoader
 from .engine.run import Run
 from .engine.splits import split_indices
 from .hyperparameters import Hyperparameters
 from .utils import parse_point
 
+INPUTS = InputKind("points", {".txt"})
 NUM_POINTS = 600
 
 Batch = tuple[Tensor, Tensor]
@@ -73,7 +75,7 @@ def make_data(hparams: Hyperparameters) -> Data:
 
 
 def make_inputs(
-    files: Sequence[Path], hparams: Hyperparameters, info: DataInfo
+    inputs: Sequence[Any], hparams: Hyperparameters, info: DataInfo
 ) -> list[OpenInputs]:
     """Files of points, whose y means nothing."""
 
@@ -81,7 +83,7 @@ def make_inputs(
         points = read_points(path)
         return Points(points, list(range(len(points))), noise=0.0)
 
-    return [partial(open_points, path) for path in files]
+    return [partial(open_points, path) for path in inputs]
 
 
 def make_train_loader(data: Data, hparams: Hyperparameters, run: Run) -> TrainLoader:

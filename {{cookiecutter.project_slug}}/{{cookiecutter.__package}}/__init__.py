@@ -1,1 +1,22 @@
 """The six steps: hyperparameters, loaders, models, criterion and optimizer, train, visualize."""
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .cli.library import Model
+
+__all__ = ["load_model"]
+
+
+def load_model(
+    run: "str | Path" = "latest", device: Literal["auto", "cuda", "mps", "xpu", "cpu"] = "auto"
+) -> "Model":
+    """The best model of a run, to be called with files, images, tables or texts.
+
+    ``run`` is its directory, or its name in ``runs/``.
+    """
+    from .cli.library import load  # imports torch, which other uses of the package do not need
+
+    return load(run, frozenset({"device"}), device=device, num_workers=0)

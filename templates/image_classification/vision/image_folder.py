@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -16,6 +17,7 @@ from .folders import LabeledFiles, read_class_folders
 from .headers import find_pixel_range
 from .images import SUFFIXES, Range, image_size, read_image
 from .inspection import inspect_images
+from .sources import Source, to_sources
 
 SIZES = (8, 16, 28, 32, 48, 64, 96, 128)  # few, so that other data of a kind gets the same
 NUM_FILES = 200  # whose headers are read
@@ -73,11 +75,12 @@ def read_images(
 
 
 def open_images(
-    files: Sequence[Path], side: int, pixel_range: Range | None = None
+    inputs: Sequence[Any], side: int, pixel_range: Range | None = None
 ) -> LabeledImages:
     """Images without classes, which are read when they are asked for."""
-    load, groups = partial(_load, files, side, pixel_range), [[path] for path in files]
-    return LabeledImages(PixelCache(load, groups, "", CacheRoom(0)), [0] * len(files), files)
+    files = to_sources(inputs)
+    load = partial(_load, files, side, pixel_range)
+    return LabeledImages(PixelCache(load, [], "", CacheRoom(0)), [0] * len(files), files)
 
 
 def inspect_all(splits: dict[str, LabeledImages], classes: list[str], report: DataReport) -> None:
@@ -92,5 +95,5 @@ def inspect_all(splits: dict[str, LabeledImages], classes: list[str], report: Da
         raise join_errors(errors, sum(map(len, paths.values())), "images")
 
 
-def _load(paths: Sequence[Path], side: int, pixel_range: Range | None, index: int) -> Tensor:
+def _load(paths: Sequence[Source], side: int, pixel_range: Range | None, index: int) -> Tensor:
     return read_image(paths[index], side, pixel_range)

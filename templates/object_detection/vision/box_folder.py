@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -23,6 +24,7 @@ from .inspection import inspect_images
 from .listing import FileFinder
 from .pairs import split_missing
 from .scenes import SIZE, make_scenes
+from .sources import Source, name_sources, to_sources
 from .voc import read_xml
 from .yolo import read_yolo
 
@@ -199,14 +201,13 @@ def boxed_scenes(settings: FolderSettings) -> dict[str, BoxedImages]:
 
 
 def open_images(
-    files: Sequence[Path], side: int | None, pixel_range: Range | None = None
+    inputs: Sequence[Any], side: int | None, pixel_range: Range | None = None
 ) -> BoxedImages:
     """Images without boxes, which are read when they are asked for."""
-    pixels = PixelCache(
-        partial(_decode, files, side, pixel_range), [[path] for path in files], "", CacheRoom(0)
-    )
+    files = to_sources(inputs)
+    pixels = PixelCache(partial(_decode, files, side, pixel_range), [], "", CacheRoom(0))
     boxes, labels = [np.zeros((0, 4))] * len(files), [np.zeros(0, np.int64)] * len(files)
-    return BoxedImages(pixels, boxes, labels, [str(path) for path in files])
+    return BoxedImages(pixels, boxes, labels, name_sources(files))
 
 
 def inspect_boxed_images(splits: dict[str, BoxedImages], report: DataReport) -> None:
@@ -218,7 +219,7 @@ def inspect_boxed_images(splits: dict[str, BoxedImages], report: DataReport) -> 
 
 
 def _decode(
-    paths: Sequence[Path], side: int | None, pixel_range: Range | None, index: int
+    paths: Sequence[Source], side: int | None, pixel_range: Range | None, index: int
 ) -> Tensor:
     """(3, H, W) uint8."""
     return read_image(paths[index], side, pixel_range)

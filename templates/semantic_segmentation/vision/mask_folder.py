@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from .mask_files import Pair, find_pairs
 from .masks import read_mask
 from .pairs import split_missing
 from .scenes import make_scenes
+from .sources import name_sources, to_sources
 from .survey import MaskNumbers, make_legend
 from .threads import try_all
 
@@ -110,15 +112,15 @@ def masked_scenes(settings: FolderSettings) -> dict[str, MaskedImages]:
     }
 
 
-def open_images(files: Sequence[Path], side: int, pixel_range: Range | None = None) -> MaskedImages:
+def open_images(inputs: Sequence[Any], side: int, pixel_range: Range | None = None) -> MaskedImages:
     """Images with empty masks, which are read when they are asked for."""
+    files = to_sources(inputs)
 
     def decode(index: int) -> Tensor:
         image = read_image(files[index], side, pixel_range)
         return torch.cat([image, torch.zeros_like(image[:1])])
 
-    pixels = PixelCache(decode, [[path] for path in files], "", CacheRoom(0))
-    return MaskedImages(pixels, [str(path) for path in files])
+    return MaskedImages(PixelCache(decode, [], "", CacheRoom(0)), name_sources(files))
 
 
 def inspect_mask_folder(splits: Mapping[str, MaskedImages], report: DataReport) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..engine.data import BatchDataset
 from ..engine.errors import UserError
+from .sources import ImageInMemory, Source
 
 PICTURES = """
 .apng .avif .avifs .blp .bmp .bw .cur .dcx .dds .dib .fit .fits .flc .fli .ftc .ftu .gbr .gif .icb
@@ -42,15 +43,15 @@ class ImageError(UserError):
     """An image file that cannot be used. It takes the sentence alone: workers send no more."""
 
 
-def read_image(path: Path, side: int | None = None, pixel_range: Range | None = None) -> Tensor:
+def read_image(path: Source, side: int | None = None, pixel_range: Range | None = None) -> Tensor:
     """Read an RGB image (3, H, W) uint8, turned as its EXIF orientation says, on white.
 
     If the shorter side is longer than ``side`` pixels, the image is resized to that; the JPEG
     decoder then does most of the work, which is faster. Files with more than 8 bits per value need
     a ``pixel_range`` (see ``find_pixel_range``). An ImageError if the file cannot be read.
     """
-    with open_image(path) as file:
-        file.draft("RGB", _shrink(file.size, side))
+    with open_source(path) as file:
+        file.draft("RGB", _shrink(file.size, side))  # does nothing in memory
         image = to_rgb(file, path, pixel_range)
         size = _shrink(image.size, side)
         if image.size != size:
@@ -58,13 +59,13 @@ def read_image(path: Path, side: int | None = None, pixel_range: Range | None = 
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Source) -> tuple[int, int]:
     """Width and height in pixels after the EXIF orientation; reads only the file's header."""
-    with open_image(path) as file:
+    with open_source(path) as file:
         return oriented_size(file)
 
 
-def oriented_size(file: ImageFile.ImageFile) -> tuple[int, int]:
+def oriented_size(file: Image.Image) -> tuple[int, int]:
     """Width and height in pixels of an open image after its EXIF orientation."""
     width, height = file.size
     # Pillow itself turns TIFF.
@@ -72,14 +73,16 @@ def oriented_size(file: ImageFile.ImageFile) -> tuple[int, int]:
     return (height, width) if is_rotated else (width, height)
 
 
-def to_rgb(file: ImageFile.ImageFile, path: Path, pixel_range: Range | None) -> Image.Image:
+def to_rgb(file: Image.Image, path: Source, pixel_range: Range | None) -> Image.Image:
     """An open image as RGB with 8 bits, turned, and on white where it is transparent."""
     pixel_range = declared_range(file) or pixel_range
     image: Image.Image = file
     if is_wide(file):
         image = _narrow_gray(file, path, pixel_range)
+    elif pixel_range is not None and isinstance(path, ImageInMemory):
+        raise ImageError(f"{path} may have lost bits that the model knows. Give the path instead.")
     elif pixel_range is not None and has_deep_colors(file):
-        image = _narrow_colors(file, path, pixel_range)
+        image = _narrow_colors(file, Path(path), pixel_range)
     image = turn_upright(image)
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, "white")
@@ -100,7 +103,7 @@ def is_wide(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def has_deep_colors(file: ImageFile.ImageFile) -> bool:
+def has_deep_colors(file: Image.Image) -> bool:
     """Whether it has 16 bits per color, of which Pillow gives the upper 8 only."""
     return _raw_mode(file) in LOWER_BITS
 
@@ -119,9 +122,9 @@ def read_deep_colors(path: Path) -> np.ndarray:
     return values
 
 
-def _raw_mode(file: ImageFile.ImageFile) -> str:
+def _raw_mode(file: Image.Image) -> str:
     """How the pixels are in the file, in Pillow's words."""
-    args = file.tile[0].args if file.tile else ""
+    args = file.tile[0].args if isinstance(file, ImageFile.ImageFile) and file.tile else ""
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
@@ -149,7 +152,7 @@ def declared_range(file: Image.Image) -> Range | None:
     return (0, highest) if highest > 255 and not highest & (highest + 1) else None
 
 
-def _narrow_gray(file: ImageFile.ImageFile, path: Path, pixel_range: Range | None) -> Image.Image:
+def _narrow_gray(file: Image.Image, path: Source, pixel_range: Range | None) -> Image.Image:
     if pixel_range is None:
         raise ImageError(
             f"{path} has more than 8 bits per pixel, unlike the images that the model was trained "
@@ -162,7 +165,7 @@ def _narrow_gray(file: ImageFile.ImageFile, path: Path, pixel_range: Range | Non
     return _with_orientation(narrowed, file)
 
 
-def _narrow_colors(file: ImageFile.ImageFile, path: Path, pixel_range: Range) -> Image.Image:
+def _narrow_colors(file: Image.Image, path: Path, pixel_range: Range) -> Image.Image:
     values = read_deep_colors(path)
     pixels = _narrow(values, pixel_range)
     if values.shape[2] in (2, 4) and values[..., -1].max() > pixel_range[1]:
@@ -178,12 +181,26 @@ def _narrow(values: np.ndarray, pixel_range: Range) -> np.ndarray:
     return narrowed
 
 
-def _with_orientation(image: Image.Image, file: ImageFile.ImageFile) -> Image.Image:
+def _with_orientation(image: Image.Image, file: Image.Image) -> Image.Image:
     """The image with the EXIF orientation of the file that it is from."""
     if file.format != "TIFF":  # which Pillow itself turns
         orientation = file.getexif().get(ExifTags.Base.Orientation, 1)
         image.getexif()[ExifTags.Base.Orientation] = orientation
     return image
+
+
+@contextmanager
+def open_source(source: Source) -> Iterator[Image.Image]:
+    """An open image file, or an image in memory; an ImageError if it cannot be read."""
+    if not isinstance(source, ImageInMemory):
+        with open_image(Path(source)) as file:
+            yield file
+        return
+    try:
+        source.image.load()
+        yield source.image
+    except CANNOT_READ as error:
+        raise ImageError(f"{source} cannot be read ({error}).") from None
 
 
 @contextmanager

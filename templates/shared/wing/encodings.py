@@ -3,13 +3,19 @@
 import codecs
 import gzip
 import re
+import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
+from ..engine.inputs import STDIN
 
+DELIMITED = (".csv", ".tsv", ".tab", ".txt")
+LINES = (".jsonl", ".ndjson")
+SUFFIXES = (*DELIMITED, ".json", *LINES, ".parquet", ".xlsx")
+"""Of files with tables."""
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 WINDOWS = "cp1252"  # it has Latin-1 in it
 CONTROL = re.compile("[\0-\b\x0e-\x1a\x1c-\x1f]")
@@ -18,6 +24,8 @@ WESTERN = 0.6  # share of letters beyond ASCII, above which a word is of another
 
 def read_bytes(path: Path) -> bytes:
     """The content of a file, unpacked if it is a .gz; a UserError if it cannot be read."""
+    if path is STDIN:
+        return sys.stdin.buffer.read()
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if path.suffix.lower() == ".gz" else content

@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import re
 import zipfile
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,13 +15,11 @@ import pandas as pd
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
+from ..engine.inputs import STDIN
 from .delimited import read_delimited
-from .encodings import decode, note_encoding, read_bytes
+from .encodings import DELIMITED, LINES, SUFFIXES, decode, note_encoding, read_bytes
 from .layout import Layout, check_names
 
-DELIMITED = (".csv", ".tsv", ".tab", ".txt")
-LINES = (".jsonl", ".ndjson")
-SUFFIXES = (*DELIMITED, ".json", *LINES, ".parquet", ".xlsx")
 PACKAGES = {".parquet": ("Parquet", "pyarrow", "parquet"), ".xlsx": ("Excel", "openpyxl", "excel")}
 
 
@@ -73,7 +72,46 @@ def read_table(path: Path, report: DataReport, text_columns: Collection[str] = (
             f"{path} is not a table that can be read. Type --data with a file of one of these "
             f"kinds: {', '.join(SUFFIXES)} (also .gz)."
         )
-    content, unit, decimal = read_bytes(path), "row", "."
+    return parse_table(path, suffix, read_bytes(path), report, text_columns)
+
+
+def read_input(
+    given: Path | pd.DataFrame, text_columns: Collection[str] = (), lines: str | None = None
+) -> Table:
+    """A table to predict for: a file, standard input, or a frame in memory.
+
+    Args:
+        given: what it is in.
+        text_columns: see ``read_table``.
+        lines: the column that each line of standard input is a cell of, if these are no table.
+
+    Raises:
+        UserError: it cannot be read, or is not a table.
+    """
+    if isinstance(given, pd.DataFrame):
+        if given.empty or not given.columns.is_unique:
+            raise UserError("The DataFrame has no rows, or several columns of the same name.")
+        frame = given.set_axis(pd.RangeIndex(len(given)), axis=0)
+        frame = frame.set_axis([str(name).strip() for name in frame], axis=1)
+        return to_table("the DataFrame", frame, "row", ".", text_columns)
+    if not isinstance(given, Path):
+        raise UserError(f"{type(given).__name__} is no table. Give a path or a DataFrame.")
+    if given is not STDIN:
+        return read_table(given, DataReport(), text_columns)
+    content = read_bytes(STDIN)
+    head, *_ = texts = decode(content, STDIN)[0].removesuffix("\n").split("\n")
+    names = re.findall(r"[^\t;|,\"\r\ufeff]+", head)
+    if lines is None or lines in names or head.startswith("{") or not content.strip():
+        suffix = {"{": ".jsonl", "[": ".json"}.get(head.lstrip()[:1], ".csv")
+        return parse_table(STDIN, suffix, content, DataReport(), text_columns)
+    return Table(STDIN.name, pd.DataFrame({lines: texts}, range(1, len(texts) + 1)), "line")
+
+
+def parse_table(
+    path: Path, suffix: str, content: bytes, report: DataReport, text_columns: Collection[str]
+) -> Table:
+    """See ``read_table``; ``path`` is only for messages."""
+    unit, decimal = "row", "."
     if suffix in PACKAGES:
         frame = _read_binary(path, content, suffix, report)
     else:
@@ -87,8 +125,15 @@ def read_table(path: Path, report: DataReport, text_columns: Collection[str] = (
             frame = _read_lines(path, text) if suffix in LINES else _read_json(path, text)
     if frame.empty:
         raise UserError(f"{path} has no rows in it.")
-    columns = {name: _to_plain(frame[name], name in text_columns, unit) for name in frame}
-    return Table(path.name, pd.DataFrame(columns), unit, decimal)
+    return to_table(path.name, frame, unit, decimal, text_columns)
+
+
+def to_table(
+    name: str, frame: pd.DataFrame, unit: str, decimal: str, text_columns: Collection[str]
+) -> Table:
+    """The frame as a table, each of its columns of a plain type."""
+    columns = {each: _to_plain(frame[each], each in text_columns, unit) for each in frame}
+    return Table(name, pd.DataFrame(columns), unit, decimal)
 
 
 def _read_binary(path: Path, content: bytes, suffix: str, report: DataReport) -> pd.DataFrame:

@@ -11,7 +11,8 @@ import pandas as pd
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
 from ..engine.splits import find_splits, note_common_groups
-from .table_files import SUFFIXES, Table, read_table, suffix_of
+from .encodings import SUFFIXES
+from .table_files import Table, read_table, suffix_of
 
 SPLITS = ("train", "val", "test")
 

@@ -13,7 +13,7 @@ from .class_names import GAP_WORDS, clean, join_spellings
 from .dates import PARTS, date_parts, find_dates, name_format, to_dates
 from .number_columns import MARK_NAMES, NumberColumn, TextColumn, read_like, read_numbers
 from .number_texts import CELL
-from .table_files import Table, read_table
+from .table_files import Table, read_input
 from .table_splits import find_column
 
 TEXT = "text"
@@ -123,12 +123,11 @@ def read_other_table(
     return _to_types(table, formats, numbers, options.target, report)
 
 
-def read_inputs(path: Path, formats: Formats, options: ReadOptions) -> Table:
-    """A file to predict for, with typed columns as in the training file; it needs no target."""
-    report = DataReport()
+def read_inputs(given: Path | pd.DataFrame, formats: Formats, options: ReadOptions) -> Table:
+    """A table to predict for, with typed columns as in the training file; it needs no target."""
     inputs = {name: how for name, how in formats.items() if name != options.target}
-    table = read_table(path, report, options.categorical)
-    return read_other_table(table, inputs, options, report)
+    table = read_input(given, options.categorical)
+    return read_other_table(table, inputs, options, DataReport())
 
 
 def drop_units(table: Table, columns: Iterable[str], report: DataReport) -> Table:

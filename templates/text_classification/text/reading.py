@@ -1,7 +1,9 @@
 """Reading texts and their classes from the user's files: tables, or folders of .txt files."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
@@ -62,38 +64,47 @@ def read_text_folders(
     return found, classes
 
 
-def group_inputs(files: Sequence[Path], size: int = 1000) -> list[list[Path]]:
-    """Files to read at once: some .txt files, each of which is a text, or one table."""
-    texts = [path for path in files if path.suffix.lower() == ".txt"]
-    tables = [[path] for path in files if path.suffix.lower() != ".txt"]
-    return [texts[start : start + size] for start in range(0, len(texts), size)] + tables
+def group_inputs(inputs: Sequence[Any], size: int = 1000) -> list[list[Any]]:
+    """What to read at once, in the given order: some texts and .txt files, or one table."""
+    groups = []
+    for are_texts, found in groupby(inputs, _is_text):
+        items, step = list(found), size if are_texts else 1
+        groups += [items[start : start + step] for start in range(0, len(items), step)]
+    return groups
 
 
-def read_inputs(paths: Sequence[Path], column: str, failures: list[str]) -> Texts:
-    """The texts to predict for, in .txt files or in a column of one table; their labels are 0.
+def _is_text(given: Any) -> bool:
+    return isinstance(given, str) or (isinstance(given, Path) and given.suffix.lower() == ".txt")
+
+
+def read_inputs(inputs: Sequence[Any], column: str, failures: list[str]) -> Texts:
+    """The texts to predict for, or those in a column of one table; their labels are 0.
 
     Why a .txt file could not be read is added to ``failures``.
     """
-    if paths[0].suffix.lower() == ".txt":
-        texts = _read_text_files(paths, failures)
-        return Texts(list(texts.values()), [0] * len(texts), list(map(str, texts)))
-    from .table_files import read_table
+    if _is_text(inputs[0]):
+        return _read_text_files(inputs, failures)
+    from .table_files import read_input
     from .table_splits import find_column
 
-    table = read_table(paths[0], DataReport(), [column])
+    table = read_input(inputs[0], [column], lines=column)
     find_column(list(table.frame), column, "--text-column in training", table.name)
     cells = table.frame[column].fillna("").astype(str).str.strip()
     places = [table.place(number) for number in range(len(cells))]
     return Texts(cells.tolist(), [0] * len(cells), places)
 
 
-def _read_text_files(paths: Sequence[Path], failures: list[str]) -> dict[Path, str]:
+def _read_text_files(inputs: Sequence[Path | str], failures: list[str]) -> Texts:
+    """Texts, and those in .txt files."""
     from .encodings import decode, read_bytes
 
-    texts: dict[Path, str] = {}
-    for path in paths:
+    texts, places = list[str](), list[str]()
+    for given in inputs:
         try:
-            texts[path] = decode(read_bytes(path), path)[0].removeprefix("\ufeff").strip()
+            text = given if isinstance(given, str) else decode(read_bytes(given), given)[0]
         except UserError as error:
             failures.append(str(error))
-    return texts
+            continue
+        texts.append(text.removeprefix("\ufeff").strip())
+        places.append(str(given))
+    return Texts(texts, [0] * len(texts), places)

@@ -15,14 +15,21 @@ import tyro
 
 from ..engine.files import PROJECT, read_toml
 from ..engine.run_directory import find_run
-from ..engine.settings import RunSettings, from_plain, to_plain
+from ..engine.settings import (
+    Count,
+    DebugSettings,
+    Fraction,
+    RunSettings,
+    from_plain,
+    to_plain,
+)
 from ..hyperparameters import Hyperparameters
 
 PACKAGE = __name__.partition(".")[0]
 
 
 @dataclass(frozen=True)
-class Settings(RunSettings, Hyperparameters):
+class Settings(DebugSettings, RunSettings, Hyperparameters):
     """All that has a default, a place in the TOML files, and a flag."""
 
     def __post_init__(self) -> None:
@@ -37,6 +44,21 @@ class Settings(RunSettings, Hyperparameters):
     def run_settings(self) -> RunSettings:
         """How the run runs."""
         return take(RunSettings, vars(self))
+
+    @property
+    def debug_settings(self) -> DebugSettings:
+        """Whether the run is only a trial."""
+        return take(DebugSettings, vars(self))
+
+
+@dataclass(frozen=True)
+class RowOptions:
+    """What can be chosen of predictions."""
+
+    top: Count = 1
+    """How many classes to list, the most probable first."""
+    min_score: Fraction = 0.3
+    """Boxes with a lower score are left out."""
 
 
 T = TypeVar("T")

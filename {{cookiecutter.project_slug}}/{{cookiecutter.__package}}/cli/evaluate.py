@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
     settings = dataclasses.replace(load_settings(directory), device=arguments.device)
     settings = dataclasses.replace(settings, data=arguments.data or settings.data, compile=False)
     hardware = resolve(settings, requested_settings(argv))
-    warn(hardware.notes)
+    warn([*hardware.notes, *settings.debug_settings.notes()])
     with process_group(hardware.backend) as dist:
         run = Run(directory, settings.run_settings, hardware, dist)
         evaluation = evaluate_run(settings.hparams, run, arguments)

@@ -1,42 +1,36 @@
 """Predictions for the user's own files: ``python -m PACKAGE predict RUN PATH...``."""
 
-import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
-from annotated_types import Ge
 
 from ..engine.errors import UserError
-from ..engine.settings import Fraction
-from .arguments import Settings, load_settings, program, requested_settings, warn
-
-if TYPE_CHECKING:  # --help takes no torch
-    from ..engine.run import Run
+from .arguments import RowOptions, program, requested_settings
 
 
-@dataclass(frozen=True)
-class PredictArguments:
+@dataclass(frozen=True, kw_only=True)
+class PredictArguments(RowOptions):
     """Predict for your own files with a run's best checkpoint. Needs no training data.
 
     Prints a table (CSV), or writes it to --output. A file that cannot be read is named, the others
-    are done, and the exit code is 1.
+    are done, and the exit code is 1. In folders, files of another kind are left aside and counted.
+
+    - reads standard input. It has the names of images, one a line; for tables and texts it has the
+    data itself: CSV with the names of the columns in the first line, JSON lines (each begins with
+    a brace), or, of texts, one in each line.
     """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Name or directory of the run, or latest."""
     paths: Annotated[list[str], tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
-    """Files, folders, patterns such as "*.png"; - for names of files in standard input."""
+    """Files, folders, patterns such as "*.png"; - for standard input."""
     output: Path | None = None
     """File for the table: .csv, .jsonl or .parquet."""
-    top: Annotated[int, Ge(1)] = 1
-    """How many classes to list, the most probable first."""
-    min_score: Fraction = 0.3
-    """Boxes with a lower score are left out."""
     draw: Path | None = None
     """Folder for pictures with boxes or masks drawn in."""
     device: Literal["auto", "cuda", "mps", "xpu", "cpu"] = "auto"
@@ -46,11 +40,23 @@ class PredictArguments:
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit code."""
     arguments = tyro.cli(PredictArguments, prog=program("predict"), args=argv)
-    from ..engine.result_table import open_table
+    from tqdm import tqdm
 
+    from ..engine.inputs import find_inputs
+    from ..engine.result_table import open_table
+    from ..loaders import INPUTS
+    from .library import load
+
+    draw, notes = picture_writer(arguments.draw), list[str]()
+    files = find_inputs(arguments.paths, INPUTS, notes)
+    for note in notes:
+        print(note, file=sys.stderr)
     failures, count = list[str](), 0
     with open_table(arguments.output) as write:
-        for row in predict_rows(arguments, argv, failures):
+        model = load(arguments.run, requested_settings(argv), device=arguments.device)
+        rows = model.rows(files, arguments, failures)
+        for row in tqdm(rows, "predicting", unit=" samples", leave=False, disable=None):
+            draw(row, model.info)
             write(row)
             count += 1
     for failure in failures:
@@ -58,58 +64,6 @@ def main(argv: list[str]) -> int:
     where = f", in {arguments.output}" if arguments.output else ""
     print(f"{count:,} predictions{where}; {len(failures):,} failures", file=sys.stderr)
     return 1 if failures else 0
-
-
-def predict_rows(
-    arguments: PredictArguments, argv: list[str], failures: list[str]
-) -> Iterator[dict[str, Any]]:
-    """A row of the table for each sample; why others could not be read goes to ``failures``."""
-    from tqdm import tqdm
-
-    from ..engine.data import Data, SampleDataset
-    from ..engine.inputs import TolerantInputs, find_inputs, predict
-    from ..loaders import make_eval_loader, make_inputs
-    from ..visualize import make_rows
-    from .best_model import load_best
-
-    draw = picture_writer(arguments.draw)
-    files = find_inputs(arguments.paths)
-    settings, run = prepare(arguments, argv)
-    best = load_best(settings.hparams, run)
-    bar = tqdm(desc="predicting", unit=" samples", leave=False, disable=None)
-    for open_inputs in make_inputs(files, settings.hparams, best.info):
-        try:
-            dataset = open_inputs(failures)
-        except UserError as error:
-            failures.append(str(error))
-            continue
-        in_memory = not isinstance(dataset, SampleDataset)
-        data = Data(dataset, dataset, dataset, best.info, in_memory)
-        loader = make_eval_loader(TolerantInputs(dataset), data, run)
-        for indices, outputs, failed in predict(best.model, best.criterion, loader, run):
-            failures += failed
-            if indices:
-                places = [dataset.describe(index) for index in indices]
-                for row in make_rows(outputs, places, best.info, arguments):
-                    draw(row, best.info)
-                    yield row
-            bar.update(len(indices) + len(failed))
-    bar.close()
-
-
-def prepare(arguments: PredictArguments, argv: list[str]) -> tuple[Settings, "Run"]:
-    """The settings of the run, and where to compute now."""
-    from ..engine.device import resolve
-    from ..engine.distributed import Distributed
-    from ..engine.run import Run
-    from ..engine.run_directory import find_run
-
-    directory = find_run(arguments.run)
-    settings = load_settings(directory)
-    settings = dataclasses.replace(settings, device=arguments.device, compile=False)
-    hardware = resolve(settings, requested_settings(argv))
-    warn(hardware.notes)
-    return settings, Run(directory, settings.run_settings, hardware, Distributed())
 
 
 def picture_writer(folder: Path | None) -> Callable[[dict[str, Any], Any], None]:

@@ -52,7 +52,9 @@ def write_report(directory: Path) -> Path:
     from ..loaders import make_data
     from ..report.page import data_tables, evaluation_tables, flatten, summarize, write_page
 
-    settings, notes = load_settings(directory), list[str]()
+    settings = load_settings(directory)
+    notes = settings.debug_settings.notes()
+    max_val = settings.debug_settings.limits(settings.batch_size).eval_samples
     best_file = directory / "checkpoints" / "best.pt"
     best = noted(notes, "There is no best model yet.", load_checkpoint, best_file) or {}
     rows = noted(notes, "There are no learning curves.", read_metrics, directory) or []
@@ -66,7 +68,7 @@ def write_report(directory: Path) -> Path:
         "page.html.jinja",
         directory.resolve().name,
         {name: text for name, text in SECTIONS.items() if is_there.get(name, True)},
-        save_figures(directory, draw_figures(directory, rows, best, data), notes),
+        save_figures(directory, draw_figures(directory, rows, best, data, max_val), notes),
         validation=best.get("metrics", {}),
         test=evaluation_tables(test) if test else {},
         summary=summarize(rows, best.get("epoch"), data),
@@ -97,9 +99,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def draw_figures(
-    directory: Path, rows: list[dict[str, Any]], best: Mapping[str, Any], data: "Data | None"
+    directory: Path,
+    rows: list[dict[str, Any]],
+    best: Mapping[str, Any],
+    data: "Data | None",
+    max_val: int,
 ) -> Iterator[tuple[str, "Figure", str]]:
-    """The learning curves, then the task's figures: (file name, figure, caption)."""
+    """The learning curves, then the task's figures: (file name, figure, caption).
+
+    ``max_val`` is how many validation samples the run used at most.
+    """
     from ..engine.checkpoint import require_same_info
     from ..report.curves import draw_learning_curves
     from ..visualize import draw
@@ -109,7 +118,8 @@ def draw_figures(
         yield "learning_curves", curves, "The weights of the best epoch are kept."
     if data is None:
         return
-    predictions = read_predictions(directory / "predictions.npz", len(data.val), "validation set")
+    num_val = min(len(data.val), max_val)
+    predictions = read_predictions(directory / "predictions.npz", num_val, "validation set")
     if best and predictions:
         require_same_info(best["info"], asdict(data.info))
     yield from draw(predictions if best else {}, data)

@@ -31,6 +31,8 @@ class TrainArguments(Settings):
     """Resume this run (its name, its directory, or latest) exactly where it stopped."""
     report: bool = True
     """Draw the figures and write the report at the end."""
+    fast_dev_run: bool = False
+    """Try everything once: short for --epochs 1 --limit-batches 1."""
     profile: CountOrZero = 0
     """Measure where the time of this many steps goes, after the first six; 0: no steps."""
 
@@ -40,7 +42,11 @@ def main(argv: list[str]) -> int:
     arguments = parse(TrainArguments, "train", argv)
     if arguments.run and arguments.resume:
         raise UserError("A run that is resumed has a name already. Leave out --run.")
+    if arguments.fast_dev_run:
+        arguments = dataclasses.replace(arguments, epochs=1, limit_batches=1)
     trackers, notes = installed(arguments.track, requested_settings(argv))
+    from torch.autograd import set_detect_anomaly
+
     from ..engine.device import resolve
     from ..engine.distributed import process_group
     from ..engine.run import Run
@@ -48,6 +54,7 @@ def main(argv: list[str]) -> int:
     from ..engine.seeding import make_deterministic
 
     hparams, settings = arguments.hparams, arguments.run_settings
+    debug = arguments.debug_settings
     name = name_of_fold(arguments.run, hparams.fold)
     resumed = find_run(arguments.resume) if arguments.resume else find_restarted(name)
     hardware = resolve(settings, requested_settings(argv))
@@ -59,20 +66,21 @@ def main(argv: list[str]) -> int:
     settings = dataclasses.replace(settings, **resolved)
     if settings.deterministic:
         make_deterministic()
-    with process_group(hardware.backend) as dist:
+    with process_group(hardware.backend) as dist, set_detect_anomaly(settings.detect_anomaly):
         if dist.is_main:
-            warn([*notes, *hardware.notes])
-        plain = to_plain(hparams), to_plain(settings)
+            warn([*notes, *hardware.notes, *debug.notes()])
+        plain = to_plain(hparams) | to_plain(debug), to_plain(settings)
         try:
             with open_run(name, resumed, *plain, dist) as directory:
                 tracking = Tracking(trackers * dist.is_main, directory)
-                profile = arguments.profile * dist.is_main
-                run = Run(directory, settings, hardware, dist, profile, tracking)
+                profile, limits = arguments.profile * dist.is_main, debug.limits(hparams.batch_size)
+                run = Run(directory, settings, hardware, dist, profile, limits, tracking)
                 with tracking:
                     progress = train_or_fall_back(hparams, run)
         except Stopped as stopped:
             return end_stopped(stopped, run)
     if run.is_main:
+        warn(debug.notes())
         finish(progress, hparams, run, arguments.report)
     return 0
 

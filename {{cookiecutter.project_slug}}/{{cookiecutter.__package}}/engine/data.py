@@ -4,6 +4,7 @@ The order of the samples and their augmentation follow from (seed, epoch, index)
 of workers or processes cannot change them, and neither can an interruption.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -123,8 +124,10 @@ class StepSampler(Sampler[BatchIndex]):
         *,
         accumulation_steps: int = 1,
         lengths: Sequence[int] | None = None,
+        max_steps: int = sys.maxsize,
     ) -> None:
         self.num_samples, self.seed, self.dist = num_samples, seed, dist
+        self.max_steps = max_steps
         self.lengths = None if lengths is None else np.asarray(lengths)
         self.num_shares = accumulation_steps * dist.world_size
         # A set smaller than one batch is one step, cut to what can be shared equally.
@@ -140,13 +143,14 @@ class StepSampler(Sampler[BatchIndex]):
     @property
     def num_steps(self) -> int:
         """Optimizer steps in an epoch."""
-        return self.num_samples // self.batch_size
+        return min(self.max_steps, self.num_samples // self.batch_size)
 
     def __len__(self) -> int:
         return (self.num_steps - self.start) * self.num_shares // self.dist.world_size
 
     def __iter__(self) -> Iterator[BatchIndex]:
         order, size = self._order(), self.batch_size // self.num_shares
+        order = order[: self.num_steps * self.batch_size]
         seeds = mix_seeds(self.seed, self.epoch, last=order.astype(np.uint64))
         first = self.start * self.batch_size + self.dist.rank * size
         for start in range(first, len(order), self.dist.world_size * size):
@@ -164,7 +168,8 @@ class StepSampler(Sampler[BatchIndex]):
         """
         generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
         order: np.ndarray = torch.randperm(self.num_samples, generator=generator).numpy()
-        order = order[: self.num_steps * self.batch_size]
+        num_whole = self.num_samples // self.batch_size
+        order = order[: num_whole * self.batch_size]
         if self.lengths is None:
             return order
         stretch = 50 * self.batch_size
@@ -172,6 +177,6 @@ class StepSampler(Sampler[BatchIndex]):
             samples = order[start : start + stretch]
             by_length = np.argsort(self.lengths[samples], kind="stable")
             order[start : start + stretch] = samples[by_length]
-        batches = order.reshape(self.num_steps, self.batch_size)
-        shuffled: np.ndarray = batches[torch.randperm(self.num_steps, generator=generator).numpy()]
+        batches = order.reshape(num_whole, self.batch_size)
+        shuffled: np.ndarray = batches[torch.randperm(num_whole, generator=generator).numpy()]
         return shuffled.reshape(-1)

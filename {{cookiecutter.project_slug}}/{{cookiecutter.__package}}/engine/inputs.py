@@ -1,8 +1,9 @@
-"""The user's own files as inputs of a model, without targets."""
+"""What the user has as inputs of a model, without targets: files, standard input, objects."""
 
 import glob
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,23 @@ from .evaluation import Criterion, to_numpy
 from .files import list_all_files
 from .run import Run
 
+STDIN = Path("standard input")
+"""Stands for the data in standard input; compared with ``is``."""
+
+
+@dataclass(frozen=True)
+class InputKind:
+    """What a task predicts for."""
+
+    noun: str
+    """images, tables or texts."""
+    suffixes: Collection[str]
+    """Of the files that are taken from folders, in small letters."""
+    data_in_stdin: bool = False
+    """Whether - means the data itself; else it means the names of files."""
+    takes_texts: bool = False
+    """Whether a str in a program is a text; else it is the path of a file."""
+
 
 class PredictOptions(Protocol):
     """What the user can choose of the rows that predict writes."""
@@ -27,35 +45,41 @@ class PredictOptions(Protocol):
 
 
 OpenInputs = Callable[[list[str]], BatchDataset]
-"""Reads some files as a data set like a validation set, whose targets mean nothing.
+"""Reads some inputs as a data set like a validation set, whose targets mean nothing.
 
-Why some of the files could not be read is added to the list. If none could, it is a UserError.
+Why some of them could not be read is added to the list. If none could, it is a UserError.
 """
 
 
-def find_inputs(words: Sequence[str]) -> list[Path]:
+def find_inputs(words: Sequence[str], kind: InputKind, notes: list[str]) -> list[Path]:
     """What was typed as files: files, folders (at any depth), and patterns such as "*.png".
 
-    "-" stands for the lines of standard input, each the name of a file.
+    Files in folders that are of another kind are left aside, and counted in ``notes``.
 
     Raises:
         UserError: some of the words name nothing.
     """
-    found = {word: _find(word) for word in words}
+    found = {word: _find(word, kind, notes) for word in words}
     nothing = [word for word, files in found.items() if not files]
     if nothing:
-        raise UserError(f"There are no files at {', '.join(nothing[:5])}. Check the path.")
+        raise UserError(f"There are no {kind.noun} at {', '.join(nothing[:5])}. Check the path.")
     return list(dict.fromkeys(file for files in found.values() for file in files))
 
 
-def _find(word: str) -> list[Path]:
+def _find(word: str, kind: InputKind, notes: list[str]) -> list[Path]:
     path = Path(word)
     if word == "-":
-        return [Path(line) for line in sys.stdin.read().splitlines() if line.strip()]
+        lines = [] if kind.data_in_stdin else sys.stdin.read().splitlines()
+        return [STDIN] if kind.data_in_stdin else [Path(line) for line in lines if line.strip()]
     if path.is_file():
         return [path]
     if path.is_dir():
-        return list_all_files(path)
+        files = list_all_files(path)
+        others = [file for file in files if file.suffix.lower() not in kind.suffixes]
+        if others:
+            count = f"{len(others):,} of {len(files):,} files in {path}"
+            notes.append(f"Left aside: {count} are no {kind.noun}, for example {others[0]}.")
+        return [file for file in files if file.suffix.lower() in kind.suffixes]
     return sorted(Path(name) for name in glob.glob(word, recursive=True) if Path(name).is_file())
 
 

@@ -29,6 +29,7 @@ class TrainLoader:
             run.dist,
             accumulation_steps=self.accumulation_steps,
             lengths=data.train_lengths,
+            max_steps=run.limits.steps,
         )
         self._batches = make_batches(data.train, self.sampler, data.in_memory, run)
         trace = run.directory / "trace.json.gz"
@@ -42,7 +43,7 @@ class TrainLoader:
 
     def steps(self, epoch: int, start: int = 0) -> Iterator[list[Any]]:
         """The micro-batches of each step of ``epoch``, from step number ``start`` on."""
-        self.sampler.epoch, self.sampler.start = epoch, start
+        self.sampler.epoch, self.sampler.start = 0 if self.run.limits.same_steps else epoch, start
         batches = to_device(self._batches, self.run.device)
         steps = iter(lambda: list(islice(batches, self.accumulation_steps)), [])
         return self.profiler.watch(steps) if self.profiler else steps
@@ -60,7 +61,8 @@ class EvalLoader:
     ) -> None:
         self.run = run
         size = min(run.settings.eval_batch_size, max_batch or sys.maxsize)
-        mine = np.arange(run.dist.rank, len(dataset), run.dist.world_size)
+        num_samples = min(len(dataset), run.limits.eval_samples)
+        mine = np.arange(run.dist.rank, num_samples, run.dist.world_size)
         batches = [BatchIndex(mine[start : start + size]) for start in range(0, len(mine), size)]
         self._batches = make_batches(dataset, batches, data.in_memory, run)
 

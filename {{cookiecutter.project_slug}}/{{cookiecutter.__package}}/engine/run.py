@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from .device import Hardware
 from .distributed import Distributed, convert_sync_batchnorm
 from .seeding import mix_seed, seed_torch
-from .settings import RunSettings
+from .settings import WHOLE, Limits, RunSettings
 from .tracking import Tracking
 
 
@@ -26,6 +26,8 @@ class Run:
     dist: Distributed
     profile_steps: int = 0
     """Steps to measure with torch.profiler."""
+    limits: Limits = WHOLE
+    """For debugging."""
     tracking: Tracking = field(default_factory=Tracking)
     """TensorBoard and the like, in the main process."""
 

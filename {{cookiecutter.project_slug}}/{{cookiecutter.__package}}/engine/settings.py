@@ -1,7 +1,8 @@
 """How a run runs (it decides only the speed), and where all settings get their values from.
 
 Precedence, lowest first: the defaults in the classes, ``device.toml`` (this machine), the file
-given as ``--config FILE.toml``, the flags. What decides the result is in ``hyperparameters.py``.
+given as ``--config FILE.toml``, the flags. What decides the result is in ``hyperparameters.py``,
+but for the limits of a trial.
 """
 
 import dataclasses
@@ -9,10 +10,11 @@ import difflib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from annotated_types import Ge, Gt, Interval
 
@@ -54,12 +56,51 @@ class RunSettings:
     """Let torch refuse operations whose last bits vary from run to run on a GPU; slower."""
     track: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
     """Also show the run in these trackers (extra: tracking)."""
+    detect_anomaly: bool = False
+    """Name the operation whose gradient is not a number, with the line that called it; slower."""
     requeue_signal: Literal["USR1", "USR2"] | None = None
     """Signal by which a cluster announces that the job must end. The run is saved, and under Slurm
     put into the queue again."""
 
     def __post_init__(self) -> None:
         parse_interval(self.checkpoint_every)
+
+
+class Limits(NamedTuple):
+    """How much of the data a run uses."""
+
+    steps: int = sys.maxsize
+    """Of each epoch."""
+    eval_samples: int = sys.maxsize
+    """Of the validation set."""
+    same_steps: bool = False
+    """Whether every epoch has the steps of the first one, with the same augmentation."""
+
+
+WHOLE = Limits()
+
+
+@dataclass(frozen=True)
+class DebugSettings:
+    """For a trial of the code. They decide the result, so a resumed run must have the same."""
+
+    limit_batches: Count | None = None
+    """For a trial: use only so many batches of each epoch, and of the validation set."""
+    overfit_batches: Count | None = None
+    """For a check that the model can learn: train on the same few batches in every epoch, with the
+    same augmentation. The loss should come close to its minimum."""
+
+    def limits(self, batch_size: int) -> Limits:
+        """What they mean for batches of this size."""
+        given = [n for n in (self.limit_batches, self.overfit_batches) if n is not None]
+        if not given:
+            return WHOLE
+        return Limits(min(given), min(given) * batch_size, self.overfit_batches is not None)
+
+    def notes(self) -> list[str]:
+        """That the run is only a trial, and why; nothing for a real run."""
+        typed = [f"--{name.replace('_', '-')} {n}" for name, n in to_plain(self).items()]
+        return [f"This run is only a trial of the code ({', '.join(typed)})."] if typed else []
 
 
 def parse_interval(text: str) -> tuple[int, str]:
