@@ -1,7 +1,7 @@
 """Step 2, load data: texts as numbers of their tokens, the data set, and the loaders."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from .text.vocabulary import (
     PADDING,
     UNKNOWN,
     build_vocabulary,
-    choose_tokens,
+    choose_reading,
     to_numbers,
     tokenize,
 )
@@ -42,6 +42,8 @@ class DataInfo:
     classes: list[str]
     class_counts: list[int]
     """Training samples of each class."""
+    model: str
+    """What --model auto means for these texts."""
     tokens: str
     """What the texts are cut into: "characters" or "words"."""
     vocabulary: list[str]
@@ -108,11 +110,11 @@ def make_data(hparams: Hyperparameters) -> Data:
     """The data sets that the hyperparameters name."""
     report = DataReport()
     sources, classes = load_texts(hparams, report)
-    if hparams.tokens == "auto":
-        hparams = replace(hparams, tokens=choose_tokens(sources["train"].texts, report))
+    train_texts = sources["train"].texts
+    model, tokens = choose_reading(train_texts, hparams.model, hparams.tokens, report)
     whole = {
         split: [
-            tokenize(text, hparams.tokens, lowercase=hparams.lowercase) for text in source.texts
+            tokenize(text, tokens, lowercase=hparams.lowercase) for text in source.texts
         ]
         for split, source in sources.items()
     }
@@ -124,7 +126,8 @@ def make_data(hparams: Hyperparameters) -> Data:
     info = DataInfo(
         classes,
         train.labels.bincount(minlength=len(classes)).tolist(),
-        hparams.tokens,
+        model,
+        tokens,
         vocabulary,
         num_cut=sum(len(text) > hparams.max_length for texts in whole.values() for text in texts),
         unknown_share=(val.tokens == UNKNOWN).float().mean().item(),
@@ -134,7 +137,7 @@ def make_data(hparams: Hyperparameters) -> Data:
     for split, dataset in (("train", train), ("val", val), ("test", test)):
         report.count_classes(split, dataset.labels.tolist(), classes)
         lengths = np.array([len(text) for text in whole[split]])
-        report.values.setdefault(f"{hparams.tokens} of a text", {})[split] = lengths
+        report.values.setdefault(f"{tokens} of a text", {})[split] = lengths
     return Data(
         train,
         val,
@@ -173,7 +176,7 @@ def describe_losses(info: DataInfo, num_texts: int, hparams: Hyperparameters) ->
         )
     if info.unknown_share > NOTEWORTHY:
         yield (
-            f"Unknown: {info.unknown_share:.1%} of the {hparams.tokens} of the validation texts "
+            f"Unknown: {info.unknown_share:.1%} of the {info.tokens} of the validation texts "
             f"are fewer than {hparams.min_count} times in the training texts (--min-count)."
         )
 
