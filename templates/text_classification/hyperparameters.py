@@ -32,7 +32,7 @@ class Hyperparameters:
     min_count: Count = 2
     """Tokens that are rarer in the training texts are read as <unknown>, as new ones are later."""
     max_length: Count = 2000
-    """Tokens of a text that are read; the rest is cut off. A network needs time for each of them."""
+    """Tokens of a text that are read; the rest is cut off. A network takes time for each."""
     val_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
     """Share of the texts for validation, if the data has no validation set."""
     test_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
@@ -56,7 +56,8 @@ class Hyperparameters:
     bidirectional: bool = True
     """Let gru and lstm read the text backward, too."""
     embedding_size: Count = 64
-    """Size of a token's embedding in gru and lstm; in the transformer it is the width."""
+    """Size of a token's embedding in gru and lstm; in the transformer it is the width. In ngrams it
+    is the number of classes, if they are fewer."""
     width: Annotated[int, Interval(ge=4, le=8192)] = 96
     """Features of each direction of gru and lstm, or of the transformer."""
     depth: Annotated[int, Interval(ge=1, le=100)] = 1

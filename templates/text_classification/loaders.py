@@ -113,9 +113,7 @@ def make_data(hparams: Hyperparameters) -> Data:
     train_texts = sources["train"].texts
     model, tokens = choose_reading(train_texts, hparams.model, hparams.tokens, report)
     whole = {
-        split: [
-            tokenize(text, tokens, lowercase=hparams.lowercase) for text in source.texts
-        ]
+        split: [tokenize(text, tokens, lowercase=hparams.lowercase) for text in source.texts]
         for split, source in sources.items()
     }
     cut = {split: [text[: hparams.max_length] for text in texts] for split, texts in whole.items()}

@@ -13,20 +13,21 @@ from .utils import drop_tokens, hash_ngrams, mean_and_max, positional_encoding
 
 
 class NGrams(nn.Module):
-    """A linear layer over all sequences of 1 to 5 tokens of a text, wherever they are in it.
+    """The sum of a row for each sequence of 1 to 5 tokens in a text, and a linear layer.
 
-    As in fastText (Joulin et al. 2016, https://arxiv.org/abs/1607.01759), there is no list of the
-    sequences: a hash says which row of a table is theirs. SCALE suits learning rates of networks.
+    As in fastText (Joulin et al. 2016, https://arxiv.org/abs/1607.01759), a hash says which row of
+    the table a sequence has.
     """
 
-    SCALE = 4.0
+    SCALE = 4.0  # lets the table learn at a learning rate for networks
 
     def __init__(self, hparams: Hyperparameters, info: DataInfo) -> None:
         super().__init__()
-        num_classes = len(info.classes)
-        self.table = nn.Embedding(hparams.num_buckets, num_classes, padding_idx=PADDING)
+        size = min(hparams.embedding_size, len(info.classes))
+        self.table = nn.Embedding(hparams.num_buckets, size, padding_idx=PADDING)
+        self.head = nn.Linear(size, len(info.classes))
         nn.init.zeros_(self.table.weight)
-        self.bias = nn.Parameter(torch.zeros(num_classes))
+        nn.init.orthogonal_(self.head.weight)
         self.longest, self.token_dropout = hparams.ngrams, hparams.token_dropout
 
     def forward(self, tokens: Tensor, lengths: np.ndarray) -> Tensor:
@@ -35,7 +36,7 @@ class NGrams(nn.Module):
             tokens = drop_tokens(tokens, self.token_dropout)
         rows = hash_ngrams(tokens, self.longest, self.table.num_embeddings)
         num_rows = (rows != PADDING).sum(1, keepdim=True)
-        logits: Tensor = self.bias + self.SCALE * self.table(rows).sum(1) / num_rows.sqrt()
+        logits: Tensor = self.head(self.SCALE * self.table(rows).sum(1) / num_rows.sqrt())
         return logits
 
 
