@@ -66,7 +66,7 @@ FLAGS = {
     "semantic_segmentation": ["--data", "data", "--image-size", "50"],
     "object_detection": ["--data", "data", "--image-size", "64"],
     "tabular_regression": ["--data", ".", "--target", "price"],
-    "text_classification": ["--data", "."],
+    "text_classification": ["--data", ".", "--model", "ngrams"],
 }
 
 

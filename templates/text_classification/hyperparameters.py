@@ -26,13 +26,14 @@ class Hyperparameters:
     """Column (in JSON lines: key) of the classes."""
     tokens: Literal["auto", "characters", "words"] = "auto"
     """What a text is a sequence of. words needs spaces between them; punctuation marks are words
-    too. auto: words if half of the training texts have more than 40 characters and six words."""
+    too. auto: words for a network, if half of the training texts have more than 40 characters and
+    six words; otherwise characters."""
     lowercase: bool = False
     """Convert texts to lower case."""
     min_count: Count = 2
     """Tokens that are rarer in the training texts are read as <unknown>, as new ones are later."""
-    max_length: Count = 256
-    """Tokens of a text that are read; the rest is cut off."""
+    max_length: Count = 2000
+    """Tokens of a text that are read; the rest is cut off. A network takes time for each."""
     val_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
     """Share of the texts for validation, if the data has no validation set."""
     test_fraction: Annotated[float, Interval(gt=0, le=0.9)] = 0.15
@@ -45,12 +46,19 @@ class Hyperparameters:
     """Cross-validation: 2/5 tests on the second of five parts and trains on the others."""
 
     # Model
-    model: Literal["gru", "lstm", "transformer"] = "gru"
-    """gru or lstm (recurrent networks), or a small transformer encoder."""
+    model: Literal["auto", "ngrams", "gru", "lstm", "transformer"] = "auto"
+    """ngrams (a linear layer over all short sequences of tokens), gru or lstm (recurrent networks),
+    or a small transformer encoder. auto: ngrams if half of the training texts have more than 40
+    characters; otherwise gru."""
+    ngrams: Annotated[int, Interval(ge=1, le=20)] = 5
+    """Tokens in the longest sequences of ngrams."""
+    num_buckets: Annotated[int, Interval(ge=2)] = 2**18
+    """Rows of the table of ngrams, which all sequences share."""
     bidirectional: bool = True
     """Let gru and lstm read the text backward, too."""
     embedding_size: Count = 64
-    """Size of a token's embedding in gru and lstm; in the transformer it is the width."""
+    """Size of a token's embedding in gru and lstm; in the transformer it is the width. In ngrams it
+    is the number of classes, if they are fewer."""
     width: Annotated[int, Interval(ge=4, le=8192)] = 96
     """Features of each direction of gru and lstm, or of the transformer."""
     depth: Annotated[int, Interval(ge=1, le=100)] = 1

@@ -1,7 +1,7 @@
 """Step 2, load data: texts as numbers of their tokens, the data set, and the loaders."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from .text.inspection import note_duplicates
 from .text.names import read_names
 from .text.reading import group_inputs, read_inputs, read_texts
 from .text.texts import Texts, split_texts
-from .text.vocabulary import PADDING, UNKNOWN, build_vocabulary, choose_tokens, encode, tokenize
+from .text.vocabulary import PADDING, UNKNOWN, build_vocabulary, choose_reading, encode, tokenize
 
 INPUTS = InputKind("texts", {*SUFFIXES, ".gz"}, data_in_stdin=True, takes_texts=True)
 NOTEWORTHY = 0.01  # share of unknown tokens
@@ -36,6 +36,8 @@ class DataInfo:
     classes: list[str]
     class_counts: list[int]
     """Training samples of each class."""
+    model: str
+    """What --model auto means for these texts."""
     tokens: str
     """What the texts are cut into: "characters" or "words"."""
     vocabulary: list[str]
@@ -102,9 +104,9 @@ def make_data(hparams: Hyperparameters) -> Data:
     """The data sets that the hyperparameters name."""
     report = DataReport()
     sources, classes = load_texts(hparams, report)
-    if hparams.tokens == "auto":
-        hparams = replace(hparams, tokens=choose_tokens(sources["train"].texts, report))
-    to_tokens = partial(tokenize, tokens=hparams.tokens, lowercase=hparams.lowercase)
+    train_texts = sources["train"].texts
+    model, tokens = choose_reading(train_texts, hparams.model, hparams.tokens, report)
+    to_tokens = partial(tokenize, tokens=tokens, lowercase=hparams.lowercase)
     whole = {split: [*map(to_tokens, source.texts)] for split, source in sources.items()}
     cut = {split: [text[: hparams.max_length] for text in texts] for split, texts in whole.items()}
     vocabulary = build_vocabulary(cut["train"], hparams.min_count)
@@ -116,7 +118,7 @@ def make_data(hparams: Hyperparameters) -> Data:
     is_cut = np.concatenate([*lengths.values()]) > hparams.max_length
     unknown_share = (val.tokens == UNKNOWN).float().mean().item()
     num_cut = int(is_cut.sum())
-    info = DataInfo(classes, counts, hparams.tokens, vocabulary, num_cut, unknown_share)
+    info = DataInfo(classes, counts, model, tokens, vocabulary, num_cut, unknown_share)
     if info.num_cut:
         report.note(
             f"Cut: {num_cut:,} of {len(is_cut):,} texts have more than {hparams.max_length} "
@@ -124,12 +126,12 @@ def make_data(hparams: Hyperparameters) -> Data:
         )
     if info.unknown_share > NOTEWORTHY:
         report.note(
-            f"Unknown: {info.unknown_share:.1%} of the {hparams.tokens} of the validation texts "
+            f"Unknown: {info.unknown_share:.1%} of the {tokens} of the validation texts "
             f"are fewer than {hparams.min_count} times in the training texts (--min-count)."
         )
     for split, dataset in (("train", train), ("val", val), ("test", test)):
         report.count_classes(split, dataset.labels.tolist(), classes)
-    report.values[f"{hparams.tokens} of a text"] = lengths
+    report.values[f"{tokens} of a text"] = lengths
     inspect, sizes = partial(note_duplicates, sources, report), train.starts.diff().tolist()
     return Data(
         train,

@@ -1,4 +1,4 @@
-"""Step 3, define models: recurrent networks and a small transformer."""
+"""Step 3, define models: n-grams, recurrent networks and a small transformer."""
 
 import numpy as np
 import torch
@@ -10,8 +10,36 @@ from .engine.exporting import ExportForm
 from .hyperparameters import Hyperparameters
 from .loaders import DataInfo
 from .text.exported import text_form
-from .text.vocabulary import FIRST, PADDING, UNKNOWN
-from .utils import mean_and_max, positional_encoding
+from .text.vocabulary import FIRST, PADDING
+from .utils import drop_tokens, hash_ngrams, mean_and_max, positional_encoding
+
+
+class NGrams(nn.Module):
+    """The sum of a row for each sequence of 1 to 5 tokens in a text, and a linear layer.
+
+    As in fastText (Joulin et al. 2016, https://arxiv.org/abs/1607.01759), a hash says which row of
+    the table a sequence has.
+    """
+
+    SCALE = 4.0  # lets the table learn at a learning rate for networks
+
+    def __init__(self, hparams: Hyperparameters, info: DataInfo) -> None:
+        super().__init__()
+        size = min(hparams.embedding_size, len(info.classes))
+        self.table = nn.Embedding(hparams.num_buckets, size, padding_idx=PADDING)
+        self.head = nn.Linear(size, len(info.classes))
+        nn.init.zeros_(self.table.weight)
+        nn.init.orthogonal_(self.head.weight)
+        self.longest, self.token_dropout = hparams.ngrams, hparams.token_dropout
+
+    def forward(self, tokens: Tensor, lengths: np.ndarray) -> Tensor:
+        """Texts to logits (N, classes); see Classifier."""
+        if self.training:
+            tokens = drop_tokens(tokens, self.token_dropout)
+        rows = hash_ngrams(tokens, self.longest, self.table.num_embeddings)
+        num_rows = (rows != PADDING).sum(1, keepdim=True)
+        logits: Tensor = self.head(self.SCALE * self.table(rows).sum(1) / num_rows.sqrt())
+        return logits
 
 
 class Classifier(nn.Module):
@@ -47,9 +75,8 @@ class Classifier(nn.Module):
             lengths: (N,), how many tokens each text has.
         """
         is_token = tokens != PADDING
-        if self.training and self.token_dropout:
-            dropped = torch.rand(tokens.shape, device=tokens.device) < self.token_dropout
-            tokens = torch.where(dropped & is_token, UNKNOWN, tokens)
+        if self.training:
+            tokens = drop_tokens(tokens, self.token_dropout)
         features = self.add_neighbors(self.dropout(self.embedding(tokens)))
         features = self.encoder(features, is_token, lengths)
         logits: Tensor = self.head(self.dropout(mean_and_max(features, is_token)))
@@ -69,7 +96,7 @@ class Recurrent(nn.Module):
 
     def __init__(self, num_inputs: int, hparams: Hyperparameters) -> None:
         super().__init__()
-        cell = nn.GRU if hparams.model == "gru" else nn.LSTM
+        cell = nn.LSTM if hparams.model == "lstm" else nn.GRU
         self.layers = cell(
             num_inputs,
             hparams.width,
@@ -124,7 +151,10 @@ class Transformer(nn.Module):
 
 def make_model(hparams: Hyperparameters, info: DataInfo, *, initialize: bool = True) -> nn.Module:
     """The model that ``hparams`` name; ``initialize`` matters only for pretrained models."""
-    if hparams.model == "transformer":
+    name = info.model if hparams.model == "auto" else hparams.model
+    if name == "ngrams":
+        return NGrams(hparams, info)
+    if name == "transformer":
         return Classifier(Transformer(hparams), hparams.width, hparams.width, hparams, info)
     num_features = hparams.width * (2 if hparams.bidirectional else 1)
     encoder = Recurrent(hparams.embedding_size, hparams)

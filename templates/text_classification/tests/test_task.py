@@ -24,12 +24,13 @@ from {{ cookiecutter.__package }}.text.vocabulary import (
     UNKNOWN,
     tokenize,
 )
+from {{ cookiecutter.__package }}.utils import hash_ngrams
 from {{ cookiecutter.__package }}.visualize import draw
 
 INFO = DataInfo(
-    ["a", "b", "c"], [6, 2, 4], "characters", list("etaoinshr"), num_cut=0, unknown_share=0.0
+    ["a", "b", "c"], [6, 2, 4], "gru", "characters", list("etaoinshr"), 0, unknown_share=0.0
 )
-MODELS = ["gru", "lstm", "transformer"]
+MODELS = ["ngrams", "gru", "lstm", "transformer"]
 Row = tuple[str, object]
 
 
@@ -116,6 +117,28 @@ def test_the_vocabulary_is_of_training_texts_and_what_is_cut_or_unknown_is_said(
     assert "--min-count" in refusal(tmp_path, min_count=100_000)
 
 
+@pytest.mark.parametrize(
+    ("text", "flags", "expected"),
+    [
+        ("Österreich", {}, ("gru", "characters")),
+        ("This is a sentence, and it has many words.", {}, ("ngrams", "characters")),
+        ("これは文であり、" * 6, {}, ("ngrams", "characters")),
+        ("これは文であり、" * 6, {"model": "gru"}, ("gru", "characters")),
+        ("This is a sentence, and it has many words.", {"model": "lstm"}, ("lstm", "words")),
+        ("This is a sentence, and it has many words.", {"tokens": "words"}, ("ngrams", "words")),
+        ("Österreich", {"model": "ngrams"}, ("ngrams", "characters")),
+    ],
+)
+def test_the_model_and_the_tokens_suit_the_length_of_the_texts(
+    text: str, flags: dict[str, Any], expected: tuple[str, str], tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.csv", [(f"{text}{n}", "ab"[n % 2]) for n in range(20)])
+    data = make_data(Hyperparameters(data=path, **flags))
+    assert (data.info.model, data.info.tokens) == expected
+    said = f"Chosen: --model {expected[0]} --tokens {expected[1]}" in " ".join(data.report.notes)
+    assert said == (len(text) > 40)
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "folders", "splits"])
 def test_every_format_gives_the_same_texts(name: str, tmp_path: Path) -> None:
     data = make_data(Hyperparameters(data=write(tmp_path / name, reviews())))
@@ -198,7 +221,10 @@ def texts_of(*lengths: int) -> tuple[torch.Tensor, np.ndarray]:
 
 def network_of(**values: Any) -> Any:
     torch.manual_seed(0)
-    return make_model(Hyperparameters(**values), INFO)
+    network: Any = make_model(Hyperparameters(**values), INFO)
+    if values.get("model") == "ngrams":  # its table is zero before training
+        network.table.weight.data[PADDING + 1 :].normal_()
+    return network
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -225,9 +251,19 @@ def test_every_weight_gets_a_gradient(model: str) -> None:
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
+def test_the_same_ngram_has_one_number_everywhere_and_no_other_has_it() -> None:
+    tokens = torch.tensor([[2, 3, 4, 2, 3], [9, 2, 3, PADDING, PADDING]])
+    first, second = hash_ngrams(tokens, 3, 2**18).unflatten(1, (3, 5))
+    assert first[0, 0] == first[0, 3] == second[0, 1] and first[1, 0] == first[1, 3] == second[1, 1]
+    assert (second != PADDING).sum(1).tolist() == [3, 2, 1]
+    different = {(2,), (3,), (4,), (9,), (2, 3), (3, 4), (4, 2), (9, 2)}
+    different |= {(2, 3, 4), (3, 4, 2), (4, 2, 3), (9, 2, 3)}
+    assert len(torch.cat([first, second]).unique()) == len(different) + 1
+
+
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_only_a_bidirectional_network_knows_later_tokens(bidirectional: bool) -> None:
-    network = network_of(bidirectional=bidirectional).eval()
+    network = network_of(model="gru", bidirectional=bidirectional).eval()
     tokens = torch.tensor([[2, 3, 4, 5], [2, 3, 4, 6]])
     embedded = network.embedding(tokens)
     features = network.encoder(embedded, tokens != PADDING, np.array([4, 4]))
@@ -236,8 +272,10 @@ def test_only_a_bidirectional_network_knows_later_tokens(bidirectional: bool) ->
     assert torch.isclose(first, second).all(1).tolist() == [True, True, False, False]
 
 
-def test_tokens_are_dropped_in_training_only() -> None:
-    network, texts = network_of(dropout=0, token_dropout=0.5), texts_of(20, 20)
+@pytest.mark.parametrize("model", ["ngrams", "gru"])
+def test_tokens_are_dropped_in_training_only(model: str) -> None:
+    network = network_of(model=model, dropout=0, token_dropout=0.5)
+    texts = texts_of(20, 20)
     assert not torch.allclose(network.train()(*texts), network(*texts))
     assert torch.equal(network.eval()(*texts), network(*texts))
 

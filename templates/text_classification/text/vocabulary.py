@@ -7,12 +7,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
-from typing import Literal
 
 from ..engine.data_report import DataReport
 from ..engine.errors import UserError
 
-MANY_CHARACTERS, MANY_WORDS = 40, 6  # texts with more are read as words
+MANY_CHARACTERS, MANY_WORDS = 40, 6  # texts with more are sentences
 PADDING, UNKNOWN, FIRST = 0, 1, 2  # the numbers of the vocabulary's tokens begin with FIRST
 
 
@@ -24,17 +23,28 @@ def tokenize(text: str, tokens: str, *, lowercase: bool) -> list[str]:
     return list(text) if tokens == "characters" else _words().findall(text)
 
 
-def choose_tokens(texts: Sequence[str], report: DataReport) -> Literal["characters", "words"]:
-    """Words for sentences, characters for names, and where no spaces are between words."""
+def choose_reading(
+    texts: Sequence[str], model: str, tokens: str, report: DataReport
+) -> tuple[str, str]:
+    """The model and the tokens that are meant by "auto".
+
+    ngrams for sentences; a network for names, where the order of all letters matters. A network
+    reads sentences as words, if there are spaces between them.
+    """
     length = median(len(text) for text in texts)
     num_words = median(len(text.split()) for text in texts)
-    if length <= MANY_CHARACTERS or num_words <= MANY_WORDS:
-        return "characters"
-    report.note(
-        f"Texts are read as words: half of the training texts have more than {length:.0f} "
-        f"characters and {num_words:.0f} words. --tokens characters reads them as characters."
-    )
-    return "words"
+    is_chosen, is_long = "auto" in (model, tokens), length > MANY_CHARACTERS
+    if model == "auto":
+        model = "ngrams" if is_long else "gru"
+    if tokens == "auto":
+        is_words = is_long and num_words > MANY_WORDS and model != "ngrams"
+        tokens = "words" if is_words else "characters"
+    if is_chosen and is_long:
+        report.note(
+            f"Half of the training texts have {length:.0f} or more characters and {num_words:.0f} "
+            f"words. Chosen: --model {model} --tokens {tokens}."
+        )
+    return model, tokens
 
 
 @functools.cache
