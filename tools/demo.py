@@ -52,8 +52,8 @@ def show(project: Path) -> None:
     (evaluation,) = project.glob("runs/*/evaluation.json")
     metrics = json.loads(evaluation.read_text("utf-8"))
     for name, value in metrics.items():
-        shown = f"{value:.4f}" if isinstance(value, float) else value
-        print(f"test {name}: {shown}")
+        if isinstance(value, float):
+            print(f"test {name}: {value:.4f}")
     print(f"report: {evaluation.with_name('report.html')}")
 
 

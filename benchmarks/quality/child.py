@@ -22,7 +22,7 @@ def main(flags: list[str]) -> int:
     if command(["train", *flags, *where, "--no-report"]):
         return 1
     seconds = time.process_time()
-    if command(["evaluate", name, "--device", "cpu"]):
+    if command(["evaluate", name, "--device", "cpu", "--no-report", "--resamples", "0"]):
         return 1
     metrics = json.loads(Path("runs", name, "evaluation.json").read_text("utf-8"))
     values = {key: value for key, value in metrics.items() if isinstance(value, float)}

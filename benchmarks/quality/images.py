@@ -36,7 +36,8 @@ for seed in range(int(seeds)):
         with contextlib.redirect_stdout(said):
             assert main(["train", "--data", folder, "--seed", f"{seed}", *where, *flags]) == 0
             seconds = time.perf_counter() - began
-            assert main(["evaluate", run, "--device", "cpu"]) == 0
+            brief = ["--no-report", "--resamples", "0"]
+            assert main(["evaluate", run, "--device", "cpu", *brief]) == 0
         with open(f"runs/{run}/evaluation.json") as file:
             accuracy = json.load(file)["accuracy"]
         mirrored = "Training images are mirrored" in said.getvalue()

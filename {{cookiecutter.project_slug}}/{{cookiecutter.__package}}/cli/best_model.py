@@ -19,8 +19,6 @@ class BestModel(NamedTuple):
     model: nn.Module
     criterion: Criterion
     info: DataInfo
-    epoch: int
-    temperature: float | None
 
 
 def load_best(hparams: Hyperparameters, run: Run) -> BestModel:
@@ -36,4 +34,4 @@ def load_best(hparams: Hyperparameters, run: Run) -> BestModel:
     temperature = load_temperature(run.directory, best["epoch"])
     if temperature is not None:
         model = Calibrated(model, temperature)
-    return BestModel(model.eval(), Criterion(hparams, info), info, best["epoch"], temperature)
+    return BestModel(model.eval(), Criterion(hparams, info), info)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # --help takes no torch
     from ..engine.evaluation import Predictions
     from ..engine.run import Run
     from ..hyperparameters import Hyperparameters
-    from .best_model import BestModel
 
 
 @dataclass(frozen=True)
@@ -77,15 +76,15 @@ def evaluate_run(
     hparams: "Hyperparameters", run: "Run", arguments: EvaluateArguments
 ) -> dict[str, Any]:
     """The content of evaluation.json; also saves test_predictions.npz. Both by the main process."""
+    from ..engine.calibration import Calibrated
     from ..engine.checkpoint import require_same_info
     from ..engine.evaluation import evaluate
     from ..loaders import make_data, make_eval_loader
     from .best_model import load_best
 
-    best = load_best(hparams, run)
     if arguments.calibrate:
-        run.dist.on_main(lambda: calibrate(run, best))
-        best = load_best(hparams, run)
+        run.dist.on_main(lambda: calibrate(run))
+    best = load_best(hparams, run)
     data = make_data(hparams)
     require_same_info(dataclasses.asdict(best.info), dataclasses.asdict(data.info))
     loader = make_eval_loader(data.test, data, run)
@@ -105,18 +104,20 @@ def evaluate_run(
         groups=groups,
         by=arguments.by,
         count=arguments.resamples,
-        temperature=best.temperature,
+        temperature=best.model.temperature if isinstance(best.model, Calibrated) else None,
     )
     evaluation = {**metrics, **judgement}
     write_json(run.directory / "evaluation.json", evaluation)
     return evaluation
 
 
-def calibrate(run: "Run", best: "BestModel") -> None:
-    """Keep the temperature that fits the validation set."""
+def calibrate(run: "Run") -> None:
+    """Keep the temperature that fits the validation set with the best checkpoint."""
     from ..engine.calibration import save_temperature
+    from ..engine.checkpoint import load_checkpoint
 
-    save_temperature(run.directory, read_arrays(run.directory / "predictions.npz"), best.epoch)
+    epoch = load_checkpoint(run.directory / "checkpoints" / "best.pt")["epoch"]
+    save_temperature(run.directory, read_arrays(run.directory / "predictions.npz"), epoch)
 
 
 def find_groups(data: "Data", hparams: "Hyperparameters") -> "np.ndarray | None":

@@ -135,7 +135,7 @@ def describe_bootstrap(evaluation: Mapping[str, Any]) -> str:
     samples, count = f"{about['samples']:,} samples", about["resamples"]
     units = f"{about['groups']:,} groups ({samples})" if "groups" in about else samples
     if not count:
-        return f"{samples}. No intervals: they would take long. --resamples 200 makes them."
+        return f"{samples}. No intervals, which may take long; --resamples 200 makes them."
     text = f"{units}; the 95 % intervals are from {count:,} resamples of them."
     number = about.get("groups", about["samples"])
     if number < 30:
