@@ -17,9 +17,15 @@ from {{ cookiecutter.__package }}.engine.device import resolve
 from {{ cookiecutter.__package }}.engine.distributed import Distributed
 from {{ cookiecutter.__package }}.engine.loading import map_tensors
 from {{ cookiecutter.__package }}.engine.run import Run
-from {{ cookiecutter.__package }}.engine.settings import DebugSettings, RunSettings
+from {{ cookiecutter.__package }}.engine.settings import (
+    DebugSettings,
+    RunSettings,
+)
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
-from {{ cookiecutter.__package }}.loaders import make_data, make_train_loader
+from {{ cookiecutter.__package }}.loaders import (
+    make_data,
+    make_train_loader,
+)
 
 
 def tensors(batches: Any) -> list[Tensor]:
