@@ -194,6 +194,8 @@ def _fault(output: Output, has_gpus: bool) -> str:
 def _rows(text: str, fields: Sequence[str]) -> Iterator[tuple[Gpu, str]]:
     """The GPUs, each with the driver's version; warnings and other lines are skipped."""
     for row in _csv(text):
+        end = len(row) - len(fields) + 2  # a name may hold commas, which nvidia-smi does not quote
+        row = [*row[:1], ", ".join(row[1:end]), *row[end:]]
         cells = dict(zip(fields, (cell.strip() for cell in row), strict=False))
         driver = version_in(cells.get("driver_version"))
         uuid = _known(cells.get("uuid", ""))

@@ -178,7 +178,12 @@ SCENARIOS: dict[str, tuple[dict[str, Any], tuple[str, str, str | None, str], str
         ("cuda", "cu130", None, "bf16"),
         "",
     ),
-    "a comma in the name": ({"smi": CLOCK_ROW}, ("cuda", "cu130", None, "bf16"), ""),
+    "a comma in the name, with quotes": ({"smi": CLOCK_ROW}, ("cuda", "cu130", None, "bf16"), ""),
+    "commas in the name": (
+        smi("NVIDIA RTX A6000, Rev. 2, 48 GB", "8.6", "580.95.05"),
+        ("cuda", "cu130", None, "bf16"),
+        "",
+    ),
     "GB10": (
         {**smi("NVIDIA GB10", "12.1", "580.95.05", memory="[N/A]"), "machine": "aarch64"},
         ("cuda", "cu130", None, "bf16"),

@@ -503,3 +503,60 @@ sys.exit(main(sys.argv[1:]))
         [sys.executable, "-c", program, *flags], cwd=project, capture_output=True, text=True
     )
     assert_explained(done, 1, "--deterministic: torch cannot compute put_")
+
+
+# --- where it is started ------------------------------------------------------------------------
+
+
+def test_each_line_is_in_a_log_when_it_is_printed(project: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = [sys.executable, *TRAIN, "--run", "logged", *LONG]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=project, env=ONE_THREAD, stdout=file, stderr=file)
+    wait_for(lambda: "epoch   2/500" in log.read_text() or process.poll() is not None)
+    process.kill()
+    process.wait()
+    assert "epoch   1/500" in log.read_text()
+
+
+def test_a_run_needs_no_standard_error_and_no_terminal_that_shows_its_name(project: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, *TRAIN, "--run", "학습"],
+        cwd=project,
+        env=ONE_THREAD | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "WORLD_SIZE": ""},
+        stdout=subprocess.PIPE,
+        timeout=300,
+    )
+    assert done.returncode == 0
+    assert rb"\ud559\uc2b5" in done.stdout
+    assert rows(project / "runs" / "학습")
+
+
+def test_a_run_in_a_thread_trains_and_says_that_it_does_not_hear_signals(project: Path) -> None:
+    program = (
+        "import sys, threading; from my_torch_project.cli.main import main; "
+        "thread = threading.Thread(target=lambda: print('code', main(['train', *sys.argv[1:]]))); "
+        "thread.start(); thread.join()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *TRAIN[1:], "--run", "threaded", "--epochs", "1"],
+        cwd=project,
+        env=ONE_THREAD,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "code 0" in done.stdout, done.stderr
+    assert "not the main thread" in done.stderr
+
+
+def test_a_forgotten_world_size_is_a_sentence(project: Path) -> None:
+    assert_explained(call(project, env={"WORLD_SIZE": "2"}), 2, "RANK", "torchrun")
+
+
+def test_the_users_folder_is_found_in_any_path(project: Path, tmp_path: Path) -> None:
+    config = tmp_path / "my.toml"
+    config.write_text('data = "~/pictures"', "utf-8")
+    for flags in (["--data=~/pictures"], ["--config", str(config)]):
+        done = call(project, *flags, env={"HOME": str(tmp_path)})
+        assert_explained(done, 2, f"{tmp_path}/pictures")

@@ -1,5 +1,6 @@
 """Step 1, set hyperparameters: every number that decides the result of a training."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -80,14 +81,19 @@ class Hyperparameters:
     # Training
     seed: CountOrZero = 0
     """Seed of the weights, the order of the samples, augmentation and dropout."""
-    epochs: Count = 6
-    """Number of passes over the training samples."""
+    epochs: Count | None = None
+    """Number of passes over the training samples. None: 6; for little data as many as make
+    600 steps."""
     batch_size: Count = 8
     """Samples per optimizer step, over all processes and micro-batches together."""
     monitor: Literal["map", "map50", "loss"] = "map"
     """Validation metric by which the best epoch is chosen: COCO's mAP, mAP at IoU 0.5, or loss."""
     patience: CountOrZero = 0
     """Stop after this many epochs without a better one; 0: never."""
+
+    def num_epochs(self, steps_per_epoch: int) -> int:
+        """Passes over the training samples."""
+        return self.epochs or max(6, math.ceil(600 / steps_per_epoch))
 
     def __post_init__(self) -> None:
         if self.model == "small" and (self.pretrained or self.freeze_backbone):

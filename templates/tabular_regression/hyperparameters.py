@@ -1,5 +1,6 @@
 """Step 1, set hyperparameters: every number that decides the result of a training."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -92,8 +93,9 @@ class Hyperparameters:
     # Training
     seed: CountOrZero = 0
     """Seed of the weights, the order of the rows, and dropout."""
-    epochs: Count = 100
-    """Number of passes over the training rows."""
+    epochs: Count | None = None
+    """Number of passes over the training rows. None: 100; for little data as many as make
+    400 steps."""
     batch_size: Count = 32
     """Rows per optimizer step, over all processes and micro-batches together."""
     monitor: Literal[
@@ -103,6 +105,10 @@ class Hyperparameters:
     accuracy, balanced_accuracy, f1 or auroc for classification."""
     patience: CountOrZero = 25
     """Stop after this many epochs without a better one; 0: never."""
+
+    def num_epochs(self, steps_per_epoch: int) -> int:
+        """Passes over the training rows."""
+        return self.epochs or max(100, math.ceil(400 / steps_per_epoch))
 
     def __post_init__(self) -> None:
         regression = ("r2", "rmse", "mae")

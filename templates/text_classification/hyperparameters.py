@@ -1,5 +1,6 @@
 """Step 1, set hyperparameters: every number that decides the result of a training."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -96,14 +97,19 @@ class Hyperparameters:
     # Training
     seed: CountOrZero = 0
     """Seed of the weights, the order of the texts, and dropout."""
-    epochs: Count = 6
-    """Number of passes over the training texts."""
+    epochs: Count | None = None
+    """Number of passes over the training texts. None: 6; for little data as many as make
+    400 steps."""
     batch_size: Count = 64
     """Texts per optimizer step, over all processes and micro-batches together."""
     monitor: Literal["accuracy", "balanced_accuracy", "f1", "loss"] = "accuracy"
     """Validation metric by which the best epoch is chosen."""
     patience: CountOrZero = 0
     """Stop after this many epochs without a better one; 0: never."""
+
+    def num_epochs(self, steps_per_epoch: int) -> int:
+        """Passes over the training texts."""
+        return self.epochs or max(6, math.ceil(400 / steps_per_epoch))
 
     def __post_init__(self) -> None:
         if self.model == "transformer" and self.width % (2 * self.num_heads):

@@ -1,5 +1,6 @@
 """Step 1, set hyperparameters: every number that decides the result of a training."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -54,11 +55,16 @@ class Hyperparameters:
     # Training
     seed: CountOrZero = 0
     """Seed of the weights, the order of the points, their noise and dropout."""
-    epochs: Count = 40
-    """Number of passes over the training points."""
+    epochs: Count | None = None
+    """Number of passes over the training points. None: 40; for little data as many as make
+    80 steps."""
     batch_size: Count = 64
     """Points per optimizer step, over all processes and micro-batches together."""
     monitor: Literal["mae", "loss"] = "mae"
     """Validation metric by which the best epoch is chosen."""
     patience: CountOrZero = 0
     """Stop after this many epochs without a better one; 0: never."""
+
+    def num_epochs(self, steps_per_epoch: int) -> int:
+        """Passes over the training points."""
+        return self.epochs or max(40, math.ceil(80 / steps_per_epoch))

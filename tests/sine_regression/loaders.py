@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .engine.data import BatchDataset, Data, SampleDataset
+from .engine.data_report import DataReport
 from .engine.errors import UserError
 from .engine.files import read_text
 from .engine.inputs import OpenInputs
@@ -65,7 +66,10 @@ def make_data(hparams: Hyperparameters) -> Data:
         Points(points, numbers, noise=0.01 if split == "train" else 0.0)
         for split, numbers in split_indices(len(points), hparams).items()
     )
-    return Data(train, val, test, DataInfo(len(points)), in_memory=True)
+    report = DataReport()
+    splits = {"train": train, "val": val, "test": test}
+    report.values["x"] = {name: split.points[:, 0].numpy() for name, split in splits.items()}
+    return Data(train, val, test, DataInfo(len(points)), in_memory=True, report=report)
 
 
 def make_inputs(

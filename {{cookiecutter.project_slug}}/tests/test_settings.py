@@ -116,3 +116,8 @@ def test_help_and_refusals_need_no_torch(argv: list[str]) -> None:
     )
     root = Path(str(arguments.__file__)).parent.parent.parent
     subprocess.run([sys.executable, "-c", program], check=True, cwd=root, capture_output=True)
+
+
+def test_little_data_is_passed_over_more_often_unless_epochs_are_given() -> None:
+    assert Hyperparameters().num_epochs(1) > Hyperparameters().num_epochs(10_000) > 1
+    assert Hyperparameters(epochs=3).num_epochs(1) == 3

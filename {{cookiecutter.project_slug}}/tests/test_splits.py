@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from {{ cookiecutter.__package }}.engine.data_report import DataReport
 from {{ cookiecutter.__package }}.engine.errors import UserError
 from {{ cookiecutter.__package }}.engine.splits import (
     find_splits,
     group_files,
+    group_splits,
     split_indices,
     split_of,
 )
@@ -53,6 +55,13 @@ def test_files_are_grouped_by_folder_or_by_a_part_of_their_names() -> None:
     for wrong in ("(", "_z"):
         with pytest.raises(UserError, match="--group-by"):
             group_files(paths, wrong)
+
+
+def test_a_group_in_two_of_the_users_own_splits_is_noted() -> None:
+    report = DataReport()
+    splits = {"train": [Path("train/p1_a"), Path("train/p2_a")], "val": [Path("val/p2_b")]}
+    assert group_splits(splits, r"p\d", report) == ["p1", "p2"]
+    assert [note for note in report.notes if note.startswith("val: 1 of 1 group")]
 
 
 def test_names_of_splits_are_known_in_all_their_forms() -> None:

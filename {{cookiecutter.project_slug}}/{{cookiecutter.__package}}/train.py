@@ -61,18 +61,19 @@ def train(hparams: Hyperparameters, run: Run) -> Progress:
     criterion = Criterion(hparams, data.info)
     state = make_state(hparams, data.info, run)
     progress = state.progress
-    log = MetricLog(run, progress, hparams.epochs, train_loader)
+    num_epochs = hparams.num_epochs(train_loader.steps_per_epoch)
+    log = MetricLog(run, progress, num_epochs, train_loader)
     checkpointer = Checkpointer(run, vars(state) | {"log": log}, hparams, data.info)
     checkpointer.load_last()  # does nothing in a new run
     announce(data, state.model, run)
-    if hparams.epochs > 1:
+    if num_epochs > 1:
         for cache in data.caches:
             run.dist.on_main(cache.fill)
     model = run.wrap(state.model)  # compiled and data-parallel, where that was requested
-    num_steps = hparams.epochs * train_loader.steps_per_epoch
+    num_steps = num_epochs * train_loader.steps_per_epoch
 
     with checkpointer:  # ends when everything is on the disk
-        while progress.epoch < hparams.epochs and not progress.is_out_of_patience(hparams.patience):
+        while progress.epoch < num_epochs and not progress.is_out_of_patience(hparams.patience):
             model.train()
             steps = train_loader.steps(progress.epoch, start=progress.step_in_epoch)
             for micro_batches in log.progress_bar(steps):

@@ -72,7 +72,7 @@ def read_box_folder(
         UserError: there are no annotations, something is wrong, or there are too few images.
     """
     splits, classes = read_annotations(root, report)
-    splits = split_missing(splits, settings, group_by, attrgetter("path"))
+    splits = split_missing(splits, settings, group_by, attrgetter("path"), report)
     describe(splits, classes, size, report)
     paths = {split: [image.path for image in images] for split, images in splits.items()}
     measured = find_pixel_range(paths, report)

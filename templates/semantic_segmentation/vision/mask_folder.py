@@ -57,7 +57,7 @@ def read_mask_folder(
     legend, numbers = make_legend(root, [pair.mask for pair in pairs], report)
     if numbers:
         _check_sizes(pairs, numbers)
-    splits = split_missing(splits, settings, settings.group_by, lambda pair: pair.image)
+    splits = split_missing(splits, settings, settings.group_by, lambda pair: pair.image, report)
     _count_classes(splits, legend, numbers, report)
     images = {split: [pair.image for pair in found] for split, found in splits.items()}
     found_range = find_pixel_range(images, report)

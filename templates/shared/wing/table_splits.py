@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..engine.data_report import DataReport, some
 from ..engine.errors import UserError
-from ..engine.splits import find_splits
+from ..engine.splits import find_splits, note_common_groups
 from .table_files import SUFFIXES, Table, read_table, suffix_of
 
 
@@ -97,20 +97,14 @@ def groups_of(cells: pd.Series) -> list[Hashable]:
     return [("row", number) if pd.isna(cell) else _plain(cell) for number, cell in enumerate(cells)]
 
 
-def note_common_groups(tables: Mapping[str, Table], column: str, report: DataReport) -> None:
+def note_groups(tables: Mapping[str, Table], column: str, report: DataReport) -> None:
     """Say which groups are in two splits that the user has made."""
     groups = {
         split: {_plain(cell) for cell in table.frame[column].dropna().unique()}
         for split, table in tables.items()
         if column in table.frame
     }
-    splits = [split for split in ("train", "val", "test") if split in groups]
-    for number, first in enumerate(splits):
-        for second in splits[number + 1 :]:
-            common = sorted(map(str, groups[first] & groups[second]))
-            if common:
-                found = some(common, len(groups[second]), "group", example="group")
-                report.note(f"{second}: {found} of {column!r}, are also in {first}.")
+    note_common_groups(groups, repr(column), report)
 
 
 def _plain(cell: Hashable) -> Hashable:

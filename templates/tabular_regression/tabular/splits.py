@@ -9,7 +9,7 @@ from ..engine.errors import UserError
 from ..engine.splits import SplitSettings, order_classes, split_classes, split_indices
 from .class_names import find_names
 from .table_files import Table
-from .table_splits import groups_of, note_common_groups
+from .table_splits import groups_of, note_groups
 from .tables import ReadOptions
 
 MIN_ROWS = 10
@@ -35,7 +35,7 @@ def split_table(
         )
     groups: Sequence[Hashable] | None = None
     if options.group is not None:
-        note_common_groups(files, options.group, report)
+        note_groups(files, options.group, report)
         groups = groups_of(files["train"].frame.loc[table.frame.index, options.group])
     if options.classify:
         classes = find_classes(table, options.target)

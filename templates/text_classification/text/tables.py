@@ -11,7 +11,7 @@ from ..engine.files import shorten
 from ..engine.splits import order_classes
 from .class_names import clean, find_names, join_spellings
 from .table_files import Table
-from .table_splits import find_column, groups_of, note_common_groups
+from .table_splits import find_column, groups_of, note_groups
 from .texts import Texts
 
 
@@ -30,7 +30,7 @@ def to_texts(
     _check_columns(tables, text, label, group)
     _report_columns(tables["train"].frame, text, label, report)
     if group is not None:
-        note_common_groups(tables, group, report)
+        note_groups(tables, group, report)
         report.columns[group] = "left out: --group-column"
     known = {split: _known(table, text, label, report) for split, table in tables.items()}
     train = known["train"]

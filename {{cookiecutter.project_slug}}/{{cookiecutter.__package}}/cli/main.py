@@ -2,8 +2,11 @@
 
 import difflib
 import importlib
+import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import NoReturn
 
 from ..engine.errors import UserError, explain
@@ -40,8 +43,9 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == PACKAGE:
             raise
+        missing = f"the package {error.name} is not installed here" if error.name else f"{error}"
         print(
-            f"Error: the package {error.name} is not installed here. Use `uv sync`, and `uv run` "
+            f"Error: {missing.rstrip('.')}. Use `uv sync`, and `uv run` "
             "before each command; or `python -m pip install -r requirements-torch.txt`, then "
             "`python -m pip install -e .`",
             file=sys.stderr,
@@ -68,12 +72,30 @@ def run_and_exit(argv: list[str] | None = None) -> NoReturn:
     Under torchrun it ends at once. In Python's own cleanup, threads of torch's process groups may
     abort a process that has done everything (seen with torch 2.14.1 and gloo).
     """
-    code = main(argv)
+    with working_output():
+        code = main(argv)
     if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+@contextmanager
+def working_output() -> Iterator[None]:
+    """Each line is in a log when it is printed, and what a terminal cannot show is escaped.
+
+    A service, or a program without a window on Windows, has no output: it is thrown away.
+    """
+    with ExitStack() as stack:
+        if sys.stdout is None or sys.stderr is None:
+            nothing = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(redirect_stdout(sys.stdout or nothing))
+            stack.enter_context(redirect_stderr(sys.stderr or nothing))
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True, errors="backslashreplace")
+        yield
 
 
 def run_command(name: str, argv: list[str]) -> int:

@@ -77,6 +77,8 @@ def resolve(settings: "RunSettings", requested: frozenset[str]) -> Hardware:
         settings = replace(settings, **{name: plain[name] for name in plain.keys() - requested})
     precision = _choose_precision(device, settings.precision, fallbacks)
     _set_tf32(device, settings.tf32, "tf32" in requested)
+    if "OMP_NUM_THREADS" not in os.environ and usable_cpus() < torch.get_num_threads():
+        torch.set_num_threads(usable_cpus())  # torch does not know a container's quota
     return Hardware(
         device=device,
         precision=precision,
@@ -102,7 +104,7 @@ def _choose_device(setting: str, fallbacks: Fallbacks) -> torch.device:
         fallbacks.allow("device", f"{why_no_gpu(setting)} {doctor}", kind)
     if kind not in ("cuda", "xpu"):
         return torch.device(kind)
-    gpus, local_rank = usable_indices(kind), int(os.environ.get("LOCAL_RANK", "0"))
+    gpus, local_rank = usable_indices(kind), int(os.environ.get("LOCAL_RANK") or "0")
     if local_rank >= len(gpus):
         raise UserError(
             f"torch can use only {len(gpus)} GPUs here: one for each process of torchrun. "
@@ -129,7 +131,7 @@ def _set_tf32(device: torch.device, setting: bool, requested: bool) -> None:
 
 def _choose_num_workers(setting: int, requested: bool) -> int:
     """A default is cut to this process's share of the CPUs, less the one that it uses itself."""
-    share = usable_cpus() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    share = usable_cpus() // int(os.environ.get("LOCAL_WORLD_SIZE") or "1")
     return setting if requested else max(0, min(setting, share - 1))
 
 

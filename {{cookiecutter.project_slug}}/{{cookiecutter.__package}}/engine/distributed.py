@@ -65,9 +65,15 @@ class Distributed:
 @contextmanager
 def process_group(backend: str) -> Iterator[Distributed]:
     """Join the group that torchrun announces in the environment. Without torchrun there is none."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if os.environ.get("WORLD_SIZE", "") in ("", "1"):
         yield Distributed()
         return
+    absent = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if absent:
+        raise UserError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(absent)} is missing. Start "
+            "several processes with torchrun; for one, remove WORLD_SIZE from the environment."
+        )
     store, rank, world_size = next(rendezvous("env://"))
     # A group that torchrun has restarted must not find the addresses of the one before.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")

@@ -14,7 +14,7 @@ from .listing import FileFinder, is_foreign, list_folders
 from .splits import (
     SplitSettings,
     find_splits,
-    group_files,
+    group_splits,
     order_classes,
     split_classes,
     split_of,
@@ -74,7 +74,8 @@ def read_class_folders(
         )
         for split, classes in folders.items()
     }
-    splits = _split_train(splits, names, settings, noun, group_by)
+    groups = group_splits({name: files.paths for name, files in splits.items()}, group_by, report)
+    splits = _split_train(splits, names, settings, noun, group_by, groups)
     return {split: splits[split] for split in ("train", "val", "test")}, names
 
 
@@ -84,11 +85,11 @@ def _split_train(
     settings: SplitSettings,
     noun: str,
     group_by: str | None,
+    groups: list[str] | None,
 ) -> dict[str, LabeledFiles]:
     """Split off "train" what is missing."""
     paths, labels = splits["train"]
     missing = [name for name in ("val", "test") if name not in splits]
-    groups = group_files(paths, group_by) if missing else None
     for split, chosen in split_classes(labels, names, settings, missing, noun, groups).items():
         splits[split] = LabeledFiles([paths[i] for i in chosen], [labels[i] for i in chosen])
     lost = [names[number] for number in sorted(set(labels) - set(splits["train"].labels))]

@@ -7,6 +7,7 @@ given as ``--config FILE.toml``, the flags. What decides the result is in ``hype
 import dataclasses
 import difflib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -105,7 +106,13 @@ def from_plain(kind: type[T], values: Mapping[str, Any], origin: str = "") -> T:
     except ValidationError as error:
         problems = [_describe(kind, dict(item)) for item in error.errors()]
         raise UserError(" ".join(([f"{origin}:"] if origin else []) + problems)) from None
-    return kind(**{item.name: getattr(checked, item.name) for item in dataclasses.fields(checked)})
+    found = {item.name: getattr(checked, item.name) for item in dataclasses.fields(checked)}
+    return kind(**{name: _expand(value) for name, value in found.items()})
+
+
+def _expand(value: Any) -> Any:
+    """A path with the user's folder in place of ~, which the shell leaves in ``--data=~/x``."""
+    return Path(os.path.expanduser(value)) if isinstance(value, Path) else value
 
 
 def _describe(kind: Any, error: dict[str, Any]) -> str:

@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from types import FrameType
 
 
 class StopSignals:
     """Remembers Ctrl-C, SIGTERM and a cluster's own signal, so that the loop can stop in order.
 
-    A second Ctrl-C interrupts at once, as usual.
+    A second Ctrl-C interrupts at once, as usual. Python gives signals to its main thread only.
     """
 
     def __init__(self, requeue_signal: str | None = None) -> None:
@@ -20,6 +21,9 @@ class StopSignals:
             self.numbers.append(getattr(signal, f"SIG{requeue_signal}"))
 
     def __enter__(self) -> "StopSignals":
+        if threading.current_thread() is not threading.main_thread():
+            print("Warning: this is not the main thread, so Ctrl-C does not save.", file=sys.stderr)
+            self.numbers = []
         self._previous = {number: signal.signal(number, self._remember) for number in self.numbers}
         return self
 

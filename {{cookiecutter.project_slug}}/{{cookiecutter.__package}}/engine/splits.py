@@ -3,13 +3,15 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
+from .data_report import DataReport, some
 from .errors import UserError
 from .seeding import mix_seed
 
@@ -175,8 +177,8 @@ def _fold_numbers(
     return folds
 
 
-def group_files(paths: Sequence[Path], group_by: str | None) -> list[str] | None:
-    """The group of each file, for ``split_indices``; None without ``group_by``.
+def group_files(paths: Sequence[Path], group_by: str) -> list[str]:
+    """The group of each file, for ``split_indices``.
 
     Args:
         paths: the files.
@@ -186,8 +188,6 @@ def group_files(paths: Sequence[Path], group_by: str | None) -> list[str] | None
     Raises:
         UserError: it is not a regular expression, or some paths do not match.
     """
-    if group_by is None:
-        return None
     if group_by == "folder":
         return [str(path.parent) for path in paths]
     try:
@@ -201,6 +201,29 @@ def group_files(paths: Sequence[Path], group_by: str | None) -> list[str] | None
             f"example {wrong[0]}. Type a pattern that every path has."
         )
     return [match[min(1, len(match.groups()))] or "" for match in matches if match]
+
+
+def group_splits(
+    splits: Mapping[str, Sequence[Path]], group_by: str | None, report: DataReport
+) -> list[str] | None:
+    """The group of each training file; says which groups are in two of the user's own splits."""
+    if group_by is None:
+        return None
+    groups = {split: group_files(paths, group_by) for split, paths in splits.items()}
+    note_common_groups(groups, f"--group-by {group_by}", report)
+    return groups["train"]
+
+
+def note_common_groups(
+    splits: Mapping[str, Iterable[Hashable]], made_by: str, report: DataReport
+) -> None:
+    """Say which groups are in two splits."""
+    groups = {split: set(members) for split, members in splits.items()}
+    for first, second in combinations(groups, 2):
+        common = sorted(map(str, groups[first] & groups[second]))
+        if common:
+            found = some(common, len(groups[second]), "group", example="group")
+            report.note(f"{second}: {found} of {made_by}, are also in {first}.")
 
 
 def split_classes(
