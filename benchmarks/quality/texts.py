@@ -33,8 +33,10 @@ LIBRARIES = ("matplotlib", "numpy", "pandas", "scipy", "sklearn", "torch")
 PER_CLASS, PER_FILE = 700, 8
 MIN_LENGTH = 30  # characters
 SPLITS = ("train", "train", "train", "val", "test")  # of every five files
-COMMENTED = ("sympy", "networkx", "setuptools", "mypy", "fontTools", "pygments", "hypothesis")
-COMMENTED += ("pydantic", "torchvision", "PIL")
+COMMENTED = (
+    *("sympy", "networkx", "setuptools", "mypy", "fontTools", "pygments", "hypothesis"),
+    *("pydantic", "torchvision", "PIL"),
+)
 ERRORS = ("ValueError", "TypeError", "RuntimeError", "NotImplementedError", "ImportError")
 TELLTALE = re.compile(
     r"\b(np|pd|plt|mpl|nn|sp|scikit|learn|matplotlib|pyplot|numpy|pandas|scipy|sklearn|torch|"
@@ -68,7 +70,7 @@ def main(argv: Sequence[str]) -> None:
         write("texts", "# Texts", (__doc__ or "").partition("\n\n    ")[0], shown, machine_line())
 
 
-def compare(project: Path, rows: Rows, flags: Sequence[str]) -> tuple[int, float, ...]:
+def compare(project: Path, rows: Rows, flags: Sequence[str]) -> tuple[int, float, float, float, float]:
     """Training texts, our accuracy, that of the baseline, and the seconds of both."""
     with tempfile.TemporaryDirectory() as folder:
         write_tables(rows, Path(folder) / "texts")
