@@ -70,7 +70,9 @@ def main(argv: Sequence[str]) -> None:
         write("texts", "# Texts", (__doc__ or "").partition("\n\n    ")[0], shown, machine_line())
 
 
-def compare(project: Path, rows: Rows, flags: Sequence[str]) -> tuple[int, float, float, float, float]:
+def compare(
+    project: Path, rows: Rows, flags: Sequence[str]
+) -> tuple[int, float, float, float, float]:
     """Training texts, our accuracy, that of the baseline, and the seconds of both."""
     with tempfile.TemporaryDirectory() as folder:
         write_tables(rows, Path(folder) / "texts")
