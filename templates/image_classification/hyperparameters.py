@@ -96,9 +96,9 @@ class Hyperparameters:
     patience: CountOrZero = 0
     """Stop after this many epochs without a better one; 0: never."""
 
-    def num_epochs(self, steps_per_epoch: int) -> int:
-        """Passes over the training samples."""
-        return self.epochs or max(12, math.ceil(400 / steps_per_epoch))
+    def num_epochs(self, num_samples: int) -> int:
+        """Passes over so many training samples."""
+        return self.epochs or max(12, math.ceil(400 * self.batch_size / num_samples))
 
     def __post_init__(self) -> None:
         if self.model == "cnn" and (self.pretrained or self.freeze_backbone):

@@ -106,9 +106,9 @@ class Hyperparameters:
     patience: CountOrZero = 25
     """Stop after this many epochs without a better one; 0: never."""
 
-    def num_epochs(self, steps_per_epoch: int) -> int:
-        """Passes over the training rows."""
-        return self.epochs or max(100, math.ceil(400 / steps_per_epoch))
+    def num_epochs(self, num_samples: int) -> int:
+        """Passes over so many training rows."""
+        return self.epochs or max(100, math.ceil(400 * self.batch_size / num_samples))
 
     def __post_init__(self) -> None:
         regression = ("r2", "rmse", "mae")

@@ -107,9 +107,9 @@ class Hyperparameters:
     patience: CountOrZero = 0
     """Stop after this many epochs without a better one; 0: never."""
 
-    def num_epochs(self, steps_per_epoch: int) -> int:
-        """Passes over the training texts."""
-        return self.epochs or max(6, math.ceil(400 / steps_per_epoch))
+    def num_epochs(self, num_samples: int) -> int:
+        """Passes over so many training texts."""
+        return self.epochs or max(6, math.ceil(400 * self.batch_size / num_samples))
 
     def __post_init__(self) -> None:
         if self.model == "transformer" and self.width % (2 * self.num_heads):

@@ -65,6 +65,6 @@ class Hyperparameters:
     patience: CountOrZero = 0
     """Stop after this many epochs without a better one; 0: never."""
 
-    def num_epochs(self, steps_per_epoch: int) -> int:
-        """Passes over the training points."""
-        return self.epochs or max(40, math.ceil(80 / steps_per_epoch))
+    def num_epochs(self, num_samples: int) -> int:
+        """Passes over so many training points."""
+        return self.epochs or max(40, math.ceil(80 * self.batch_size / num_samples))

@@ -119,5 +119,5 @@ def test_help_and_refusals_need_no_torch(argv: list[str]) -> None:
 
 
 def test_little_data_is_passed_over_more_often_unless_epochs_are_given() -> None:
-    assert Hyperparameters().num_epochs(1) > Hyperparameters().num_epochs(10_000) > 1
+    assert Hyperparameters().num_epochs(1) > Hyperparameters().num_epochs(1_000_000) > 1
     assert Hyperparameters(epochs=3).num_epochs(1) == 3

@@ -61,7 +61,7 @@ def train(hparams: Hyperparameters, run: Run) -> Progress:
     criterion = Criterion(hparams, data.info)
     state = make_state(hparams, data.info, run)
     progress = state.progress
-    num_epochs = hparams.num_epochs(train_loader.steps_per_epoch)
+    num_epochs = hparams.num_epochs(len(data.train))
     log = MetricLog(run, progress, num_epochs, train_loader)
     checkpointer = Checkpointer(run, vars(state) | {"log": log}, hparams, data.info)
     checkpointer.load_last()  # does nothing in a new run
