@@ -54,10 +54,15 @@ class Exported:
 
     @cached_property
     def best(self) -> "BestModel":
-        """The best checkpoint."""
+        """The best checkpoint, without the temperature of evaluate --calibrate."""
+        from ..engine.calibration import Calibrated
         from .best_model import load_best
 
-        return load_best(self.settings.hparams, self.run)
+        best = load_best(self.settings.hparams, self.run)
+        if isinstance(best.model, Calibrated):
+            print(f"The logits are not divided by the temperature, {best.model.temperature:.4g}.")
+            best = best._replace(model=best.model.model)
+        return best
 
     @cached_property
     def form(self) -> "ExportForm":
