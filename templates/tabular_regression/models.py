@@ -10,9 +10,10 @@ from .loaders import DataInfo
 from .tabular.layers import Embeddings, Linear, PiecewiseLinear, make_blocks
 from .utils import default_embedding_size
 
-# Numeric features are clamped to this many standard deviations. Otherwise a single extreme cell
-# would decide the prediction of its row and the gradient of its batch.
-MAX_DEVIATION = 10.0
+# Numeric features are clamped to this many standard deviations, and to MARGIN of them beyond what
+# training rows have. Otherwise a single extreme cell would decide the prediction of its row and
+# the gradient of its batch.
+MAX_DEVIATION, MARGIN = 10.0, 1.0
 Sizes = tuple[int, list[int], int]
 """Number of features, of categories in each column, and of outputs."""
 
@@ -23,6 +24,8 @@ class TabularModel(nn.Module):
     median: Tensor
     mean: Tensor
     std: Tensor
+    lowest: Tensor
+    highest: Tensor
     gap_columns: Tensor
     output_scale: Tensor
     output_shift: Tensor
@@ -34,6 +37,11 @@ class TabularModel(nn.Module):
         columns = info.numeric.values()
         for name in ("median", "mean", "std"):
             self.register_buffer(name, torch.tensor([float(column[name]) for column in columns]))
+        edges = [info.edges[column] for column in info.numeric]
+        lowest = torch.tensor([column_edges[0] - MARGIN for column_edges in edges])
+        highest = torch.tensor([column_edges[-1] + MARGIN for column_edges in edges])
+        self.register_buffer("lowest", lowest.clamp(min=-MAX_DEVIATION))
+        self.register_buffer("highest", highest.clamp(max=MAX_DEVIATION))
         gaps = [number for number, column in enumerate(columns) if column["missing"]]
         self.register_buffer("gap_columns", torch.tensor(gaps, dtype=torch.int64))
         # Training starts at the mean of the target, or at the frequencies of the classes.
@@ -69,7 +77,7 @@ class TabularModel(nn.Module):
         """
         missing = numeric.isnan()
         filled = torch.where(missing, self.median, numeric)
-        standard = ((filled - self.mean) / self.std).clamp(-MAX_DEVIATION, MAX_DEVIATION)
+        standard = ((filled - self.mean) / self.std).clamp(self.lowest, self.highest)
         if not len(self.gap_columns):
             return standard
         return torch.cat([standard, missing[:, self.gap_columns].to(standard.dtype)], dim=1)

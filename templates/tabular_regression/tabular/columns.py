@@ -22,6 +22,7 @@ ID_NAME = re.compile(
 )
 GAP_CODES = (-1.0, 99.0, 999.0, 9999.0, 99999.0)
 MIN_BIN_ROWS = 10
+MAX_CODES, MIN_CODE_ROWS = 512, 12
 
 
 def select_columns(
@@ -134,9 +135,17 @@ def _report_left_out(
 def bin_edges(values: np.ndarray, num_bins: int) -> list[float]:
     """Edges of bins with equally many of the known values, in standard deviations from the mean.
 
-    There are fewer bins where there are few rows, or where many rows have the same value.
+    There are fewer bins where there are few rows, or where many rows have the same value. Whole
+    numbers that repeat have a bin each: they may be codes, of states or schools, whose order says
+    nothing.
     """
     known = values[~np.isnan(values)].astype(np.float64)
+    codes = np.unique(known)
+    if (
+        num_bins < len(codes) <= min(MAX_CODES, len(known) // MIN_CODE_ROWS)
+        and (codes % 1 == 0).all()
+    ):
+        return [float(code) for code in (codes - known.mean()) / known.std()]
     num_bins = max(1, min(num_bins, len(known) // MIN_BIN_ROWS))
     standard = (known - known.mean()) / (known.std() or 1.0)
     edges = np.unique(np.quantile(standard, np.linspace(0, 1, num_bins + 1)).astype(np.float32))
