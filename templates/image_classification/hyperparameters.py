@@ -88,7 +88,7 @@ class Hyperparameters:
     """Seed of the weights, the order of the samples, augmentation and dropout."""
     epochs: Count | None = None
     """Number of passes over the training samples. None: 12; for little data as many as make
-    400 steps."""
+    400 steps, at most 100."""
     batch_size: Count = 32
     """Samples per optimizer step, over all processes and micro-batches together."""
     monitor: Literal["accuracy", "balanced_accuracy", "f1", "loss"] = "accuracy"
@@ -98,7 +98,7 @@ class Hyperparameters:
 
     def num_epochs(self, num_samples: int) -> int:
         """Passes over so many training samples."""
-        return self.epochs or max(12, math.ceil(400 * self.batch_size / num_samples))
+        return self.epochs or max(12, min(100, math.ceil(400 * self.batch_size / num_samples)))
 
     def __post_init__(self) -> None:
         if self.model == "cnn" and (self.pretrained or self.freeze_backbone):

@@ -83,7 +83,7 @@ class Hyperparameters:
     """Seed of the weights, the order of the samples, augmentation and dropout."""
     epochs: Count | None = None
     """Number of passes over the training samples. None: 6; for little data as many as make
-    600 steps."""
+    600 steps, at most 100."""
     batch_size: Count = 8
     """Samples per optimizer step, over all processes and micro-batches together."""
     monitor: Literal["map", "map50", "loss"] = "map"
@@ -93,7 +93,7 @@ class Hyperparameters:
 
     def num_epochs(self, num_samples: int) -> int:
         """Passes over so many training samples."""
-        return self.epochs or max(6, math.ceil(600 * self.batch_size / num_samples))
+        return self.epochs or max(6, min(100, math.ceil(600 * self.batch_size / num_samples)))
 
     def __post_init__(self) -> None:
         if self.model == "small" and (self.pretrained or self.freeze_backbone):

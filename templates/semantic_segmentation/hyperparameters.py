@@ -79,7 +79,7 @@ class Hyperparameters:
     """Seed of the weights, the order of the samples, augmentation and dropout."""
     epochs: Count | None = None
     """Number of passes over the training samples. None: 4; for little data as many as make
-    400 steps."""
+    400 steps, at most 100."""
     batch_size: Count = 8
     """Samples per optimizer step, over all processes and micro-batches together."""
     monitor: Literal["miou", "pixel_accuracy", "loss"] = "miou"
@@ -89,7 +89,7 @@ class Hyperparameters:
 
     def num_epochs(self, num_samples: int) -> int:
         """Passes over so many training samples."""
-        return self.epochs or max(4, math.ceil(400 * self.batch_size / num_samples))
+        return self.epochs or max(4, min(100, math.ceil(400 * self.batch_size / num_samples)))
 
     def __post_init__(self) -> None:
         if self.model == "unet" and (self.pretrained or self.freeze_backbone):

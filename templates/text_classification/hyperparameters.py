@@ -99,7 +99,7 @@ class Hyperparameters:
     """Seed of the weights, the order of the texts, and dropout."""
     epochs: Count | None = None
     """Number of passes over the training texts. None: 6; for little data as many as make
-    200 steps."""
+    200 steps, at most 100."""
     batch_size: Count = 64
     """Texts per optimizer step, over all processes and micro-batches together."""
     monitor: Literal["accuracy", "balanced_accuracy", "f1", "loss"] = "accuracy"
@@ -109,7 +109,7 @@ class Hyperparameters:
 
     def num_epochs(self, num_samples: int) -> int:
         """Passes over so many training texts."""
-        return self.epochs or max(6, math.ceil(200 * self.batch_size / num_samples))
+        return self.epochs or max(6, min(100, math.ceil(200 * self.batch_size / num_samples)))
 
     def __post_init__(self) -> None:
         if self.model == "transformer" and self.width % (2 * self.num_heads):
