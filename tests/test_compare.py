@@ -105,7 +105,8 @@ def write_run(folder: Path, name: str, holder: dict[str, Any] | None = None, **v
     """A run of three epochs, of which two are done."""
     run = folder / "runs" / name
     run.mkdir(parents=True)
-    lines = [f"{key} = {json.dumps(value)}" for key, value in ({"epochs": 3} | values).items()]
+    known = {key: value for key, value in ({"epochs": 3} | values).items() if value is not None}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in known.items()]
     (run / "hyperparameters.toml").write_text("\n".join(lines), encoding="utf-8")
     rows = [{"epoch": e, "val/loss": 0.5 / e, "seconds": 60.0, "is_best": e == 1} for e in (1, 2)]
     lines = [json.dumps(row) + "\n" for row in rows]
@@ -214,7 +215,8 @@ def test_states_epochs_best_and_differences(project: Path, tmp_path: Path) -> No
     write_run(tmp_path, "old", {"order": 1}, lr=0.1)
     write_run(tmp_path, "killed", {"order": 2, "ended": None}, lr=0.1)
     write_run(tmp_path, "complete", {"order": 3}, lr=0.1, epochs=2)
-    write_run(tmp_path, "now", {"order": 4, "ended": None}, lr=0.2, num_workers=4)
+    write_run(tmp_path, "default", {"order": 4, "ended": "finished"}, lr=0.1, epochs=None)
+    write_run(tmp_path, "now", {"order": 5, "ended": None}, lr=0.2, num_workers=4)
     with FileLock(tmp_path / "runs" / "now" / ".lock"):
         printed = call(tmp_path, project, "runs").stdout
     assert [" ".join(line.split()) for line in printed.splitlines()] == [
@@ -222,6 +224,7 @@ def test_states_epochs_best_and_differences(project: Path, tmp_path: Path) -> No
         "old stopped 2/3 loss 0.5 @ 1 2.0 min",
         "killed failed 2/3 loss 0.5 @ 1 2.0 min",
         "complete finished 2/2 loss 0.5 @ 1 2.0 min epochs=2",
+        "default finished 2 loss 0.5 @ 1 2.0 min epochs=None",
         "now running 2/3 loss 0.5 @ 1 2.0 min lr=0.2",
         "killed: It was killed, or the machine went down.",
     ]

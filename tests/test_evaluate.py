@@ -166,8 +166,10 @@ assert calibration_error(overconfident / found, target) < 0.03
 assert calibration_error(overconfident, target) > 0.1
 
 # What cannot be done is a sentence.
+kept = (run / "test_predictions.npz").stat().st_mtime_ns
 assert main([*command, "--by", "nothing"]) == 2
 assert main(["evaluate", "own", "--by", "all"]) == 2
+assert (run / "test_predictions.npz").stat().st_mtime_ns == kept  # refused at once
 (run / "calibration.json").write_text("{", encoding="utf-8")
 assert main(command) == 2
 """

@@ -79,6 +79,7 @@ def evaluate_run(
     from ..engine.calibration import Calibrated
     from ..engine.checkpoint import require_same_info
     from ..engine.evaluation import evaluate
+    from ..engine.judgement import judge, subgroups_by
     from ..loaders import make_data, make_eval_loader
     from .best_model import load_best
 
@@ -87,12 +88,11 @@ def evaluate_run(
     best = load_best(hparams, run)
     data = make_data(hparams)
     require_same_info(dataclasses.asdict(best.info), dataclasses.asdict(data.info))
+    subgroups = subgroups_by(data, arguments.by)  # refused before anything is computed
     loader = make_eval_loader(data.test, data, run)
     metrics, outputs = evaluate(best.model, best.criterion, loader, run)
     if not run.is_main:
         return {}
-    from ..engine.judgement import judge
-
     groups = find_groups(data, hparams)
     save_predictions(run.directory, outputs, data, groups)
     val_file = run.directory / "predictions.npz"
@@ -103,6 +103,7 @@ def evaluate_run(
         read_arrays(val_file) if val_file.exists() else {},
         groups=groups,
         by=arguments.by,
+        subgroups=subgroups,
         count=arguments.resamples,
         temperature=best.model.temperature if isinstance(best.model, Calibrated) else None,
     )

@@ -44,13 +44,19 @@ def table_rows(records: Sequence[RunRecord]) -> list[list[str]]:
         [
             record.name,
             record.state,
-            f"{len(record.rows)}/{record.values.get('epochs', '?')}",
+            describe_epochs(record),
             describe_best(record),
             describe_time(record.seconds) if record.rows else "-",
             difference,
         ]
         for record, difference in zip(records, differences, strict=True)
     ]
+
+
+def describe_epochs(record: RunRecord) -> str:
+    """How many epochs are done, and of how many, if --epochs said so."""
+    wanted = record.values.get("epochs")
+    return f"{len(record.rows)}/{wanted}" if wanted else f"{len(record.rows)}"
 
 
 def describe_best(record: RunRecord) -> str:

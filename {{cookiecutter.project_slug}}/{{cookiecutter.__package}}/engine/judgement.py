@@ -30,6 +30,7 @@ def judge(
     *,
     groups: np.ndarray | None,
     by: str | None,
+    subgroups: dict[str, np.ndarray],
     count: int | None,
     temperature: float | None,
 ) -> dict[str, Any]:
@@ -42,6 +43,7 @@ def judge(
         val_outputs: for the validation set, which chooses thresholds; without temperature.
         groups: (N,) of the test samples, if there are groups.
         by: what subgroups have in common.
+        subgroups: the indices of the test samples in each; see ``subgroups_by``.
         count: of resamples; None: as many as there is time for.
         temperature: of the model, if it has one.
     """
@@ -53,15 +55,26 @@ def judge(
         bootstrap["groups"] = len(np.unique(groups))
     intervals = metric_intervals(score, num_samples, count, groups)
     found: dict[str, Any] = {"intervals": intervals, "bootstrap": bootstrap}
-    if by is not None:
-        subgroups = find_subgroups(values_of_test(data, by, "--by"))
-        if len(subgroups) < 2:
-            raise UserError(f"All test samples have the same {by}. Type another --by.")
+    if subgroups:
         rows = score_subgroups(score, subgroups, min(count, MOST_IN_SUBGROUPS), groups)
         found["subgroups"] = {"by": by, "rows": rows}
     if "logits" in outputs:
         found |= judge_probabilities(outputs, val_outputs, data.info.classes, temperature)
     return found | {"worst": find_worst(outputs, data)}
+
+
+def subgroups_by(data: Data, by: str | None) -> dict[str, np.ndarray]:
+    """The indices of the test samples that have the same value; empty without ``by``.
+
+    Raises:
+        UserError: there is no such column, the paths do not match, or all have the same value.
+    """
+    if by is None:
+        return {}
+    subgroups = find_subgroups(values_of_test(data, by, "--by"))
+    if len(subgroups) < 2:
+        raise UserError(f"All test samples have the same {by}. Type another --by.")
+    return subgroups
 
 
 def judge_probabilities(
