@@ -473,11 +473,12 @@ def test_files_that_cannot_be_used_are_named_all_at_once(name: str, images: Pack
     assert len(data.report.values["width in pixels"]["train"]) > 10
 
 
-def test_filling_the_cache_names_all_damaged_images(images: Package) -> None:
+@pytest.mark.parametrize("augment", ["none", "auto"])  # auto tries what mirroring would change
+def test_filling_the_cache_names_all_damaged_images(augment: str, images: Package) -> None:
     two_classes("data", 12)
     for number in range(12):
         Path(f"data/cat/{number}.png").write_bytes(b"damaged")
-    data = read(images)
+    data = read(images, augment=augment)
     with pytest.raises(images.UserError, match=r"8 of 16 images cannot be used.*And 5 more"):
         data.caches[0].fill()
     assert not list(Path(".cache/images").iterdir())

@@ -552,7 +552,8 @@ def test_dates_become_numbers(form: str, tables: Project, tmp_path: Path) -> Non
     assert numbers(data, "day: month") == [float(day.month) for day in DAYS]
     days = [(day - pd.Timestamp(0)) / pd.Timedelta(days=1) for day in DAYS]
     assert numbers(data, "day: days") == close(days)
-    assert data.report.columns["day"].startswith("dates")
+    read = data.report.columns["day"]
+    assert read.startswith("dates") and any(f"{day:%Y-%m-%d}" in read for day in DAYS)
 
 
 def test_days_and_months_that_may_be_exchanged_are_asked_about(
@@ -572,6 +573,7 @@ def test_a_date_that_is_none_is_a_gap_and_said(tables: Project, tmp_path: Path) 
     path = write(tmp_path / "a.csv", table({"day": cells, "y": plain(Y)}))
     data = tables.read(path, target="y")
     assert math.isnan(numbers(data, "day: days")[9]) and "1 of 60 rows: row 11" in said(data)
+    assert "; 1 gaps)" in data.report.columns["day"]
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from ..engine.data import BatchDataset
 from ..engine.data_report import DataReport
+from .threads import try_all
 
 NUM_IMAGES = 512  # that are tried
 SIDE, PATCH, NUM_PATCHES = 32, 7, 96  # of these images; pixels, pixels, number
@@ -31,7 +32,10 @@ def decide_mirroring(samples: BatchDataset, pretrained: bool, report: DataReport
         report: gets a sentence.
     """
     chosen = np.linspace(0, len(samples) - 1, min(len(samples), NUM_IMAGES)).astype(int).tolist()
-    pairs = [samples[index][:2] for index in chosen]
+    # Damaged images are left out here; training and check-data name them all.
+    pairs, _ = try_all(lambda index: samples[index][:2], chosen, "mirroring")
+    if not pairs:
+        return False
     labels = torch.tensor([int(label) for _, label in pairs])
     plain, mirrored = recognize(torch.stack([shrink(image) for image, _ in pairs]), labels)
     verdict = judge(count_pairs(labels, plain), count_pairs(labels, mirrored))

@@ -155,6 +155,8 @@ def _check_areas(
 
 def _refuse_corners(found: Annotations, boxes: np.ndarray, excess: np.ndarray) -> None:
     """Raise a UserError if the numbers make sense as x1, y1, x2, y2, but not as they were read."""
+    if not len(boxes):
+        return
     sizes = boxes[:, 2:] - boxes[:, :2]
     firsts = boxes[:, :2] if found.in_pixels else boxes[:, :2] + sizes / 2
     are_corners = (sizes > firsts) & (sizes <= 1 + TOLERANCE) & (firsts >= -TOLERANCE)

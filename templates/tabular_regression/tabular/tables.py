@@ -208,8 +208,11 @@ def _judge_wrong_cells(
 def _describe(frame: pd.DataFrame, name: str, form: str, how: str) -> str:
     """How a column was read, with examples and gaps."""
     if name not in frame:
-        parts = ", ".join(PARTS)
-        return f"dates ({name_format(form)}), as numbers: {parts}"
+        days = frame[part_names(name)[-1]]
+        known = pd.to_datetime(days.dropna(), unit="D")
+        gaps = f"; {len(days) - len(known):,} gaps" if len(known) < len(days) else ""
+        shown = ", ".join(f"{date:%Y-%m-%d}" for date in known[:3])
+        return f"dates ({name_format(form)}; e.g. {shown}{gaps}), as numbers: {', '.join(PARTS)}"
     cells = frame[name]
     known = cells.dropna()
     if form == TEXT:
