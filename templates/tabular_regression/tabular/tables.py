@@ -209,17 +209,18 @@ def _describe(frame: pd.DataFrame, name: str, form: str, how: str) -> str:
     """How a column was read, with examples and gaps."""
     if name not in frame:
         days = frame[part_names(name)[-1]]
-        known = pd.to_datetime(days.dropna(), unit="D")
-        gaps = f"; {len(days) - len(known):,} gaps" if len(known) < len(days) else ""
-        shown = ", ".join(f"{date:%Y-%m-%d}" for date in known[:3])
-        return f"dates ({name_format(form)}; e.g. {shown}{gaps}), as numbers: {', '.join(PARTS)}"
+        shown = [f"{date:%Y-%m-%d}" for date in pd.to_datetime(days.dropna()[:3], unit="D")]
+        parts = ", ".join(PARTS)
+        return f"dates ({name_format(form)}{_examples(shown, days)}), as numbers: {parts}"
     cells = frame[name]
     known = cells.dropna()
     if form == TEXT:
         shown = [shorten(str(cell), 30) for cell in known.unique()[:3]]
-        kind = f"{known.nunique():,} categories"
-    else:
-        shown = [f"{value:.10g}" for value in known.iloc[:3]]
-        kind = f"number, {how}" if how else "number"
-    gaps = len(cells) - len(known)
-    return f"{kind}; e.g. {', '.join(shown)}" + (f"; {gaps:,} gaps" if gaps else "")
+        return f"{known.nunique():,} categories{_examples(shown, cells)}"
+    shown = [f"{value:.10g}" for value in known.iloc[:3]]
+    return f"number{f', {how}' if how else ''}{_examples(shown, cells)}"
+
+
+def _examples(shown: list[str], cells: pd.Series) -> str:
+    gaps = int(cells.isna().sum())
+    return f"; e.g. {', '.join(shown)}" + (f"; {gaps:,} gaps" if gaps else "")
