@@ -4,6 +4,7 @@
 # make bench   side by side with what users would pick instead; ARGS="--only tiny,cnn" for a part
 # make quality  how good the defaults are beside simple baselines; ARGS="tables --only mpg" for a part
 # make sizes   how long the projects are; ARGS="--compare REV" for a revision before
+# make pairs    any two answers in one project, each checked and trained for an epoch; 20 minutes
 # make lint    ruff and mypy on the template's own code
 # The first call sets up .venv; PYTHON=python3.12 chooses another Python for it.
 
@@ -16,7 +17,7 @@ VENV_PYTHON := .venv/bin/python
 BENCH_PYTHON := .venv-bench/bin/python
 endif
 
-.PHONY: demo test stress bench quality sizes lint setup clean
+.PHONY: demo test stress bench quality sizes pairs lint setup clean
 
 demo: setup
 	@$(VENV_PYTHON) tools/demo.py
@@ -37,6 +38,9 @@ quality: setup
 
 sizes: setup
 	@$(VENV_PYTHON) tools/sizes.py $(ARGS)
+
+pairs: setup
+	@$(VENV_PYTHON) tools/pairs.py $(ARGS)
 
 lint: setup
 	$(VENV_PYTHON) -m ruff check

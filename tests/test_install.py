@@ -66,6 +66,19 @@ def test_torch_comes_from_the_index_that_fits(
     assert "--index-url" not in rest and "torch==2.14.1" in rest and "tyro>=1.0,<2" in rest
 
 
+def test_the_newest_packages_are_asked_for_without_upper_bounds(
+    pip_calls: list[list[str]], index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "torch_index", lambda: index)
+
+    assert install.main(is_newest=True) == 0
+
+    torch, rest = pip_calls
+    assert torch[-2:] == ["torch>=2.14", "torchvision>=0.29"]
+    assert rest[0] == "--upgrade" and {"torch>=2.14", "tyro>=1.0"} < set(rest)
+    assert not [argument for argument in rest if "<" in argument or "==" in argument]
+
+
 @pytest.mark.parametrize(
     "address", ["http://127.0.0.1:9/whl/cpu", "http://host.invalid/whl/cpu", None]
 )

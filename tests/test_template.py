@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -158,6 +159,52 @@ def test_projects_use_only_what_other_packages_make_public(rendered: Render, tas
 
 def test_detection_uses_only_what_other_packages_make_public() -> None:
     assert problems_of(TEMPLATE / "detection") == []
+
+
+# What Windows lacks, and what is there but needs rights or means something else.
+POSIX_MODULES = {"crypt", "fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios"}
+POSIX_NAMES = re.compile(
+    r"os\.(fork\w*|[gs]et(e|r|s|p)?[ug]id|getgroups|kill|killpg|nice|chown|chroot|mkfifo|mknod"
+    r"|sched_\w+|sysconf|statvfs|uname|getloadavg|symlink|link|umask|wait(3|4|pid)?|O_DIRECTORY)"
+    r"|signal\.(SIG(KILL|HUP|USR1|USR2|ALRM|CHLD|QUIT|STOP|PIPE)|alarm|setitimer|pthread_\w+)"
+    r"|(Path\b.*|\w+)\.(symlink_to|hardlink_to)"
+)
+MAY_BE_POSIX = "machine.py"  # in engine/
+
+
+def posix_only(tree: ast.AST) -> Iterator[str]:
+    """Modules and names that are used and that Windows does not have."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from POSIX_MODULES & {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            yield from POSIX_MODULES & {node.module or ""}
+        elif isinstance(node, ast.Attribute) and POSIX_NAMES.fullmatch(ast.unparse(node)):
+            yield ast.unparse(node)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_only_one_module_calls_what_windows_does_not_have(rendered: Render, task: str) -> None:
+    project = rendered(task=task)
+    found = {
+        path.relative_to(project).as_posix(): [*posix_only(ast.parse(path.read_text("utf-8")))]
+        for path in project.rglob("*.py")
+    }
+
+    assert found.pop(f"my_torch_project/engine/{MAY_BE_POSIX}")
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+WINDOWS_LACKS = """
+import fcntl; from resource import getrusage; os.getuid(); os.fork(); os.umask(2); signal.SIGKILL
+signal.alarm(1); path.symlink_to(other); os.sched_getaffinity(0)
+"""
+
+
+@pytest.mark.parametrize("code", re.split(r"; |\n", WINDOWS_LACKS.strip()))
+def test_calls_that_windows_does_not_have_are_found(code: str) -> None:
+    assert list(posix_only(ast.parse(code)))
+    assert not list(posix_only(ast.parse("os.getpid(); signal.SIGINT; os.replace(a, b)")))
 
 
 PLANTED = {

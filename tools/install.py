@@ -1,7 +1,8 @@
-"""Makes .venv with everything that the demo and the tests need: `python tools/install.py`.
+"""Makes .venv with all that the demo and the tests need: `python tools/install.py [--newest]`.
 
 A second call finds its mark and does nothing. torch comes from the index that fits this machine,
-and from the package registry when that index cannot be reached. Standard library only.
+and from the package registry when that index cannot be reached. With --newest there are no upper
+bounds, to see early what newer packages break. Standard library only.
 """
 
 import importlib.util
@@ -22,15 +23,16 @@ OLDEST_PYTHON = (3, 11)
 PROBE_SECONDS = 4
 
 
-def main() -> int:
+def main(*, is_newest: bool = False) -> int:
     if sys.version_info < OLDEST_PYTHON:
         return fail("Python 3.11 or newer is needed: make PYTHON=python3.11 ...")
-    wanted = requirements()
+    wanted = without_upper_bounds(requirements()) if is_newest else requirements()
     if MARK.is_file() and MARK.read_text("utf-8").split("\n") == wanted:
         return 0
     make_environment()
-    install_torch([line for line in wanted if line.startswith("torch") and "==" in line])
-    if not pip_install(*wanted):
+    mark = ">=" if is_newest else "=="
+    install_torch([line for line in wanted if re.match(f"torch(vision)?{mark}", line)])
+    if not pip_install(*["--upgrade"] * is_newest, *wanted):
         return fail("pip could not install the requirements; its own words are above.")
     MARK.write_text("\n".join(wanted), encoding="utf-8")
     return 0
@@ -51,6 +53,11 @@ def requirements() -> list[str]:
     ranges = re.findall(r'^  "([\w-]+>=.*)",$', text, re.MULTILINE)
     pins = re.findall(r"\btorch[a-z]*==[0-9.]+", text)
     return sorted({*pins, *ranges, *re.findall("^[a-z].*", own, re.MULTILINE)})
+
+
+def without_upper_bounds(wanted: list[str]) -> list[str]:
+    """The same packages with their lower bounds alone."""
+    return [re.sub(r",<[\w.]+", "", line) for line in wanted if "==" not in line]
 
 
 def make_environment() -> None:
@@ -116,4 +123,6 @@ def is_reachable(address: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:] not in ([], ["--newest"]):
+        sys.exit("Type python tools/install.py, or python tools/install.py --newest")
+    sys.exit(main(is_newest="--newest" in sys.argv))

@@ -1,7 +1,8 @@
-"""How many CPUs this process may use."""
+"""What the system tells about this process. Only this module calls what Windows does not have."""
 
 import os
 import re
+import sys
 from pathlib import Path
 
 
@@ -20,6 +21,16 @@ def usable_cpus(root: Path = Path("/")) -> int:
     # Quota and period; instead of a number, "max" and -1 mean no quota.
     pairs = re.findall(r"^([1-9]\d*)\s+([1-9]\d*)", "\n".join(texts), re.MULTILINE)
     return max(1, min([cpus, *(int(quota) // int(period) for quota, period in pairs)]))
+
+
+def process_peak_mib() -> float | None:
+    """Most memory that this process had so far; None on Windows, which does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _read(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,6 +14,7 @@ from .checkpoint import Progress
 from .errors import TrainingFailed
 from .files import write_text
 from .loading import TrainLoader
+from .machine import process_peak_mib
 from .run import Run
 
 Row = dict[str, Any]
@@ -139,9 +139,4 @@ def peak_memory_mib(device: torch.device) -> float | None:
     """Most memory in use so far: on the GPU, else of this process; None where it is not known."""
     if device.type in ("cuda", "xpu"):
         return torch.accelerator.max_memory_allocated(device) / 2**20
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return process_peak_mib()
