@@ -6,7 +6,7 @@ import pytest
 from conftest import Render
 
 from benchmarks.quality import tables
-from benchmarks.quality.common import TOLERANCE
+from benchmarks.quality.common import TOLERANCE, trainer
 from benchmarks.quality.table_sources import SOURCES, TABLES
 
 
@@ -18,7 +18,8 @@ def test_the_default_for_tables_is_not_behind_the_better_of_two_baselines(
 
     # The mean of two splits, as in the whole comparison: in one split of the wines, one mistake
     # alone would be more than the tolerance.
-    result = tables.measure(TABLES[name], project, splits=2, flags=[])
+    with trainer(project) as train:
+        result = tables.measure(TABLES[name], train, splits=2, flags=[])
 
     assert result.margin > -TOLERANCE, result
     assert not result.is_slow

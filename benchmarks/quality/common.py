@@ -6,8 +6,10 @@ import json
 import platform
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -18,6 +20,7 @@ from ..__main__ import cpu, some_of
 from ..projects import ENVIRONMENT, TEMPLATE
 from ..tables import table
 
+Train = Callable[..., tuple[dict[str, float], float]]
 RESULTS = TEMPLATE / "benchmarks" / "results"
 QUANTILES = (0, 10, 25, 50, 75, 90, 100)
 TOLERANCE = 0.02
@@ -46,20 +49,41 @@ def package_folder(name: str) -> Path:
     return Path(spec.origin).parent
 
 
-def train_and_test(project: Path, *flags: str) -> tuple[dict[str, float], float]:
-    """The metrics on the test set, and the seconds of the training with its imports.
+@contextmanager
+def trainer(project: Path) -> Iterator[Train]:
+    """A process that trains a rendered project again and again, and imports torch once.
 
-    They are seconds of the processor, so it matters little what else the machine does.
-
-    Raises:
-        RuntimeError: it failed; with its words.
+    What comes back takes flags. It gives the metrics on the test set, and the seconds of the
+    training with the imports. They are seconds of the processor, so it matters little what else the
+    machine does. It raises RuntimeError with the words of a training that failed.
     """
-    command = [sys.executable, "-m", "benchmarks.quality.child", *flags]
-    done = subprocess.run(command, cwd=project, env=ENVIRONMENT, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
-    found = json.loads(done.stdout.splitlines()[-1])
-    return found["metrics"], found["seconds"]
+    command = [sys.executable, "-m", "benchmarks.quality.child"]
+    pipe = subprocess.PIPE
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as log,
+        subprocess.Popen(
+            command, cwd=project, env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=log, text=True
+        ) as process,
+    ):
+
+        def train(*flags: str) -> tuple[dict[str, float], float]:
+            assert process.stdin and process.stdout
+            process.stdin.write(json.dumps(flags) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+            if not line:
+                log.seek(0)
+                raise RuntimeError(f"Training with {' '.join(flags)} failed: {log.read()[-2000:]}")
+            found = json.loads(line)
+            return found["metrics"], found["seconds"]
+
+        yield train
+
+
+def train_and_test(project: Path, *flags: str) -> tuple[dict[str, float], float]:
+    """The same, once."""
+    with trainer(project) as train:
+        return train(*flags)
 
 
 def distribution(groups: dict[str, list[float]]) -> str:

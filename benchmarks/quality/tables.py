@@ -28,9 +28,10 @@ import pandas as pd
 
 from ..projects import render
 from ..tables import number, table
-from .common import distribution, machine_line, parser, train_and_test, write
+from .common import Train, distribution, machine_line, parser, trainer, write
 from .table_sources import TABLES, Source, load
 
+TITLE = "# Tables: the default beside two baselines"
 TEST_SHARE, VAL_SHARE = 0.2, 0.14
 CONTENDERS = ("ours", "linear", "trees")
 HEADER = ["table", "", "n", *CONTENDERS, "ours − better", *(f"{name} s" for name in CONTENDERS)]
@@ -75,17 +76,18 @@ def main(argv: list[str]) -> None:
     chosen = [TABLES[name] for name in arguments.only or TABLES]
     if arguments.kind:
         chosen = [source for source in chosen if source.is_unseen == (arguments.kind == "unseen")]
+    is_whole = not (arguments.only or arguments.kind or arguments.flags)
     results = []
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
-        project = render(Path(temporary), "tabular_regression")
-        for source in chosen:
-            result = measure(source, project, arguments.splits, arguments.flags.split())
-            results.append(result)
-            print(" | ".join(result.row()), flush=True)
-    text = summary(results)
-    print(f"\n{text}")
-    if not (arguments.only or arguments.kind or arguments.flags):
-        write("tables", "# Tables: the default beside two baselines", about(), machine_line(), text)
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary,
+        trainer(render(Path(temporary), "tabular_regression")) as train,
+    ):
+        for source in sorted(chosen, key=lambda source: not source.is_unseen):
+            results.append(measure(source, train, arguments.splits, arguments.flags.split()))
+            print(" | ".join(results[-1].row()), flush=True)
+            if is_whole:  # after each, so that a run that is stopped has what it measured
+                write("tables", TITLE, about(), machine_line(), summary(results))
+    print(f"\n{summary(results)}")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -95,14 +97,14 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return arguments.parse_args(argv)
 
 
-def measure(source: Source, project: Path, splits: int, flags: list[str]) -> Result:
+def measure(source: Source, train: Train, splits: int, flags: list[str]) -> Result:
     """Let all contenders learn the same rows."""
     os.environ["OMP_NUM_THREADS"] = "1"  # read when scikit-learn is imported, below
     frame = load(source)
     result = Result(source, len(frame))
     for seed in range(splits):
         parts = split(frame, source, seed)
-        result.add("ours", *ours(parts, source, project, flags))
+        result.add("ours", *ours(parts, source, train, flags))
         for name, make in (("linear", make_linear), ("trees", make_trees)):
             result.add(name, *baseline(parts, source, make))
     return result
@@ -126,7 +128,7 @@ def split(frame: pd.DataFrame, source: Source, seed: int) -> dict[str, pd.DataFr
 
 
 def ours(
-    parts: dict[str, pd.DataFrame], source: Source, project: Path, flags: list[str]
+    parts: dict[str, pd.DataFrame], source: Source, train: Train, flags: list[str]
 ) -> tuple[float, float]:
     """The score of the rendered project with its defaults, and the seconds of its training."""
     with tempfile.TemporaryDirectory() as folder:
@@ -134,7 +136,7 @@ def ours(
             part.to_csv(Path(folder) / f"{name}.csv", index=False)
         own = ["--data", folder, "--target", source.target]
         own += ["--objective", "classification"] if source.classify else []
-        metrics, seconds = train_and_test(project, *own, *flags)
+        metrics, seconds = train(*own, *flags)
     return metrics["accuracy" if source.classify else "r2"], seconds
 
 
