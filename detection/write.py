@@ -10,42 +10,38 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .builds import INDEX
+from .builds import BUILDS, INDEX
 from .detect import Found
 from .plan import Plan
 
-# The lines of pyproject.toml that name the build. Jinja renders the same files.
-BLOCKS = Path(__file__).resolve().parent.parent / "templates" / "torch_build"
 SETTINGS = ("device", "precision", "num_workers", "channels_last", "tf32", "compile")
 """What device.toml sets; the names are those of the project's settings."""
+
+
+# pyproject.toml's lines about builds: every list in them has one line for each build.
+_BLOCK = re.compile(r"^# >>> torch builds\n.*?^# <<< torch builds\n", re.MULTILINE | re.DOTALL)
+_IN_EVERY_PROJECT = ("cpu", "cu126", "cu130")
 
 
 @dataclass(frozen=True)
 class _Special:
     """A build that exists for few platforms only."""
 
-    platforms: str
     marker: str
     triton: str
     """Its Triton. The project must name it, or uv looks for it on PyPI."""
 
-    @property
-    def triton_name(self) -> str:
-        return re.split("[<>]", self.triton)[0]
 
-
-_MARKER = "sys_platform == 'linux' or sys_platform == 'win32'"
+_MARKER = "sys_platform != 'darwin'"
 _LINUX_X86 = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 _SPECIAL = {
-    "rocm7.2": _Special("Linux x86_64", _LINUX_X86, "triton-rocm>=3.8,<3.9"),
-    "xpu": _Special(
-        "Linux x86_64 and Windows", f"{_LINUX_X86} or sys_platform == 'win32'", "triton-xpu<4"
-    ),
+    "rocm7.2": _Special(_LINUX_X86, "triton-rocm>=3.8,<3.9"),
+    "xpu": _Special(f"{_LINUX_X86} or sys_platform == 'win32'", "triton-xpu<4"),
 }
 
 
 def write_torch_build(project: Path, index_url: str | None) -> bool:
-    """Name the build in the project's pyproject.toml (for uv) and requirements-torch.txt (for pip).
+    """Make the build the default of pyproject.toml (for uv) and requirements-torch.txt (for pip).
 
     Args:
         project: the project's folder.
@@ -66,29 +62,47 @@ def write_torch_build(project: Path, index_url: str | None) -> bool:
 
 
 def _with_build(text: str, build: str) -> str | None:
-    """pyproject.toml with this build; None if it has no block for it."""
-    block = _block(build)
-    text = re.sub(r'^ *"triton-.*\n', "", text, flags=re.MULTILINE)
-    if build in _SPECIAL:
-        special = _SPECIAL[build]
-        line = f'  "{special.triton}; {special.marker}",\n'
-        text = re.sub(r'^ *"torch[<>=].*\n', rf"\g<0>{line}", text, flags=re.MULTILINE)
-    pattern = re.compile(r"^# >>> torch build:.*?^# <<< torch build\n", re.MULTILINE | re.DOTALL)
-    return pattern.sub(lambda _: block, text, count=1) if pattern.search(text) else None
+    """pyproject.toml with this build as the default; None if it has no lines about builds."""
+    found = _BLOCK.search(text)
+    if found is None:
+        return None
+    block = _without_others(found[0])
+    if build != "pypi":
+        block = block.replace('groups = ["dev"]', f'groups = ["dev", "{_group(build)}"]')
+        if build not in _IN_EVERY_PROJECT:
+            block = _with_lines_of(block, build)
+    return text[: found.start()] + block + text[found.end() :]
 
 
-def _block(build: str) -> str:
-    """The lines of pyproject.toml that name this build."""
-    if build == "pypi":
-        return (BLOCKS / "pypi.toml").read_text(encoding="utf-8")
-    block = (BLOCKS / "index.toml").read_text(encoding="utf-8").replace("{{ build }}", build)
-    if build not in _SPECIAL:
-        return block
-    special = _SPECIAL[build]
-    block = block.replace("on Linux and Windows, on macOS", f"on {special.platforms}, elsewhere")
-    block = block.replace(_MARKER, special.marker)
-    source = rf"torch\1{special.triton_name}\1"
-    return re.sub(r"^torch( = .*\n)", source, block, flags=re.MULTILINE)
+def _group(build: str) -> str:
+    """The name of its group, which may have no dots: rocm for rocm7.2."""
+    return re.sub(r"[\d.]+$", "", build) if "." in build else build
+
+
+def _without_others(block: str) -> str:
+    """The block without a default, and without the builds that only few projects name."""
+    block = re.sub(r"^default-groups = .*", 'default-groups = ["dev"]', block, flags=re.MULTILINE)
+    others = "|".join(_group(build) for build in BUILDS if build not in _IN_EVERY_PROJECT)
+    return re.sub(rf"^.*\b({others})\b.*\n", "", block, flags=re.MULTILINE)
+
+
+def _with_lines_of(block: str, build: str) -> str:
+    """The block with a copy of every line of cu130 for this build."""
+    group, special = _group(build), _SPECIAL.get(build)
+
+    def with_copy(line: re.Match[str]) -> str:
+        copy = line[0].replace(f"{INDEX}cu130", f"{INDEX}{build}").replace("cu130", group)
+        if special:
+            copy = copy.replace(_MARKER, special.marker)
+            copy = re.sub(r'"\]\n$', f'", "{special.triton}; {special.marker}"]\n', copy)
+        return line[0] + copy
+
+    block = re.sub(r"^.*\bcu130\b.*\n", with_copy, block, flags=re.MULTILINE)
+    if special:
+        name = re.split("[<>]", special.triton)[0]
+        source = f'{{ index = "torch-{group}", group = "{group}", marker = "{special.marker}" }}'
+        block = block.replace("# <<<", f"{name} = [{source}]\n# <<<")
+    return block
 
 
 def _with_index(text: str, index_url: str | None) -> str | None:

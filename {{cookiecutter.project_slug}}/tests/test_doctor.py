@@ -23,7 +23,7 @@ def cpu_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPa
     fake_gpus(monkeypatch)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(doctor_checks, "NVIDIA_SIGNS", [])
-    (tmp_path / "pyproject.toml").write_text("# >>> torch build: cu126\n", "utf-8")
+    (tmp_path / "pyproject.toml").write_text('default-groups = ["dev", "cu126"]\n', "utf-8")
     monkeypatch.setattr(doctor_checks, "PROJECT", tmp_path)
     monkeypatch.setattr(doctor_checks, "DEVICE_TOML", tmp_path / "device.toml")
     return monkeypatch
@@ -78,6 +78,8 @@ def test_checks_that_fail_are_broken_lines(cpu_only: pytest.MonkeyPatch, capsys:
         ("2.14.1+cpu", [], ["ok", "ok", "ok"]),
         ("2.14.1+cpu", ["nvidia-smi"], ["ok", "warning", "ok"]),
         ("2.14.1+cu126", ["nvidia-smi"], ["ok", "ok", "broken"]),
+        ("2.14.1+cu130", ["nvidia-smi"], ["ok", "ok", "broken"]),
+        ("2.14.1+cu130", [], ["ok", "warning", "broken"]),
         ("2.15.0", [], ["warning", "ok", "ok"]),
     ],
 )

@@ -47,17 +47,24 @@ def check_torch() -> Iterator[Check]:
     tested = f">={'.'.join(version.split('.')[:2])}," in TORCH
     text = f"{torch.__version__} (the project was tested with {TORCH})"
     yield judge("torch", tested, text, REINSTALL)
-    project = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
-    named = (re.findall(r"^# >>> torch build: (\S+)", project, re.MULTILINE) or ["pypi"])[0]
-    # Without a GPU, the small build will do, whatever the project names.
-    fits = named == "pypi" or build in ("", named) or (build == "cpu" and not NVIDIA_SIGNS)
-    text = f"{build or 'unknown'}; the project names {named}"
+    named = named_build()
+    # Another build than the team's may be the right one here: without a GPU, or for an old one.
+    fits = build.startswith(named) or not build or (build == "cpu") == (not NVIDIA_SIGNS)
+    text = f"{build or 'unknown'}; the project's default is {named or 'the registry'}"
     yield judge("torch build", fits, text, REINSTALL)
     if importlib.util.find_spec("torchvision") is not None:
         version = importlib.import_module("torchvision").__version__
         fits = not build or version.partition("+")[2] in ("", build)
         text = f"{version}, with torch {torch.__version__}"
         yield judge("torchvision", fits, text, REINSTALL, "broken")
+
+
+def named_build() -> str:
+    """The build that the project installs where nothing else is typed; empty: the registry's."""
+    text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    groups = re.search(r"^default-groups = \[(.*)\]", text, re.MULTILINE)
+    builds = re.findall(r'"([\w.-]+)"', groups[1]) if groups else []
+    return next((build for build in builds if build != "dev"), "")
 
 
 def check_cuda() -> Iterator[Check]:
