@@ -20,6 +20,8 @@ from {PACKAGE}.loaders import make_data
 
 flags = sys.argv[1:]
 assert main(["train", "--device", "cpu", "--run", "own", "--no-report", *flags]) == 0
+calibrate = ["evaluate", "own", "--calibrate", "--no-report", "--resamples", "0"]
+is_calibrated = main(calibrate) == 0  # refused where there are no classes
 quantized = ["--quantize", "int8"] if Path("data").exists() else []
 assert main(["export", "own", *quantized]) == 0
 folder = Path("runs/own/export")
@@ -77,6 +79,8 @@ else:
     assert np.allclose(found, expected, rtol=1e-4)
 card = (folder / "README.md").read_text("utf-8")
 assert card.startswith("---\\nlicense:") and "pipeline_tag" in card
+assert is_calibrated == ("temperature" in known) == ("divides its logits" in card)
+assert known.get("temperature", 2) != 1
 assert "batch_size" in card and "## Limits" in card and "model.onnx" in card
 """
 

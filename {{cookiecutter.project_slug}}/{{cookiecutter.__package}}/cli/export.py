@@ -54,15 +54,10 @@ class Exported:
 
     @cached_property
     def best(self) -> "BestModel":
-        """The best checkpoint, without the temperature of evaluate --calibrate."""
-        from ..engine.calibration import Calibrated
+        """The best checkpoint, with the temperature of evaluate --calibrate."""
         from .best_model import load_best
 
-        best = load_best(self.settings.hparams, self.run)
-        if isinstance(best.model, Calibrated):
-            print(f"The logits are not divided by the temperature, {best.model.temperature:.4g}.")
-            best = best._replace(model=best.model.model)
-        return best
+        return load_best(self.settings.hparams, self.run)
 
     @cached_property
     def form(self) -> "ExportForm":
@@ -136,6 +131,7 @@ def load(name: str, data: Path | None, device: str = "cpu") -> Exported:
 def export(exported: Exported, folder: Path, quantize: str | None) -> list[str]:
     """Write all files into ``folder``; returns in what they differ from the model."""
     from ..engine import onnx_session
+    from ..engine.calibration import Calibrated
     from ..engine.export_check import check_export
     from ..engine.exporting import write_graphs
 
@@ -143,6 +139,8 @@ def export(exported: Exported, folder: Path, quantize: str | None) -> list[str]:
     hparams = vars(exported.settings.hparams)
     plain = {name: str(v) if isinstance(v, Path) else v for name, v in hparams.items()}
     facts = {**dataclasses.asdict(best.info), **form.metadata, "task": form.task}
+    if isinstance(best.model, Calibrated):
+        facts["temperature"] = best.model.temperature  # in the graph already
     write_graphs(form, {**facts, "hyperparameters": plain}, folder)
     for module in (onnx_session, form.reference):
         shutil.copy(str(module.__file__), folder)
@@ -213,6 +211,7 @@ def finish(
     hyperparameters: dict[str, Any],
 ) -> None:
     """Print the table of the files, and write the model card."""
+    from ..engine.calibration import describe_temperature
     from ..engine.export_check import TOLERANCE
     from ..engine.model_card import write_card
     from ..engine.onnx_session import OnnxModel
@@ -238,6 +237,7 @@ def finish(
         hyperparameters,
         saved["data"],
         saved["evaluation"],
+        calibration=describe_temperature(exported.best.model),
         files=table,
         inputs="\n".join(lines),
         tolerance=TOLERANCE,

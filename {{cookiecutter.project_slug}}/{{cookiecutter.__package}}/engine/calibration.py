@@ -33,6 +33,16 @@ class Calibrated(nn.Module):
         return logits / self.temperature
 
 
+def describe_temperature(model: nn.Module) -> str:
+    """What its logits were divided by, for the card of an exported model; mostly nothing."""
+    if not isinstance(model, Calibrated):
+        return ""
+    return (
+        f"\n\nThe graph divides its logits by the temperature {model.temperature:.4g}, which was "
+        "fitted to the validation\nset, so that probabilities are closer to how often they are right."
+    )
+
+
 def fit_temperature(logits: np.ndarray, target: np.ndarray) -> float:
     """The temperature with the lowest cross-entropy, from logits (N, C) and classes (N,).
 

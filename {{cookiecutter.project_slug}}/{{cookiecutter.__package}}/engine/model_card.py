@@ -23,7 +23,7 @@ CARD = """\
 
 On the test set ({samples} samples), computed with the float file:
 
-{metrics}
+{metrics}{calibration}
 
 ## Files
 
