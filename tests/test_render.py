@@ -29,7 +29,7 @@ COMMON = {
         predict.py report.py runs.py train.py
     """,
     "PACKAGE/engine": """
-        __init__.py bootstrap.py builds.py calibration.py checkpoint.py comparison.py data.py
+        __init__.py bootstrap.py builds.py calibration.py checkpoint.py comparison.py conformal.py data.py
         data_report.py device.py distributed.py errors.py evaluation.py export_check.py exporting.py
         files.py inputs.py intervals.py judgement.py loading.py machine.py metric_log.py
         mlflow_tracker.py model_card.py onnx_session.py profiler.py quantization.py result_table.py

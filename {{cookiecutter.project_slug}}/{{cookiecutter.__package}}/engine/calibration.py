@@ -39,7 +39,7 @@ def describe_temperature(model: nn.Module) -> str:
         return ""
     return (
         f"\n\nThe graph divides its logits by the temperature {model.temperature:.4g}, which was "
-        "fitted to the validation\nset, so that probabilities are closer to how often they are right."
+        "fitted to the validation\nset: probabilities are closer to how often they are right."
     )
 
 

@@ -12,6 +12,7 @@ from ..engine.files import PROJECT, read_text, write_text
 from ..engine.judgement import (
     describe_bootstrap,
     describe_calibration,
+    describe_margin,
     metrics_of,
     write_interval,
 )
@@ -70,7 +71,8 @@ def evaluation_tables(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     worst = evaluation.get("worst", [])
     return {
         "about": describe_bootstrap(evaluation),
-        "calibration": describe_calibration(evaluation.get("calibration", {})),
+        "calibration": describe_calibration(evaluation.get("calibration", {}))
+        or describe_margin(evaluation.get("prediction_intervals", {})),
         "thresholds": as_grid(thresholds["rows"]) if thresholds else [],
         "class": thresholds["class"] if thresholds else "",
         "worst": as_grid(worst),
