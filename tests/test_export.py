@@ -141,6 +141,39 @@ def test_a_graph_that_differs_is_not_kept_and_the_difference_is_shown(
     assert not list((project / "runs" / "own").glob(".export-*"))
 
 
+def test_a_pt2_file_that_differs_is_not_kept_either(table_project: Path) -> None:
+    program = f"""
+import sys
+import torch
+from {PACKAGE}.cli.main import main
+from {PACKAGE}.engine import exporting
+
+class Wrong(torch.nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, numeric, categories):
+        return 1.01 * self.module(numeric, categories)
+
+write = exporting.write_graphs
+def write_wrong(form, metadata, folder):
+    write(form, metadata, folder)
+    shapes = {{name: dict(sizes) for name, sizes in form.dynamic.items()}}
+    wrong = Wrong(form.module.eval())
+    graph = torch.export.export(wrong, (), dict(form.inputs), dynamic_shapes=shapes)
+    torch.export.save(graph, folder / "model.pt2")
+
+exporting.write_graphs = write_wrong
+sys.exit(main(["export", "own"]))
+"""
+    before = (table_project / "runs" / "own" / "export" / "model.pt2").read_bytes()
+    done = call(table_project, "-c", program)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "not kept, because the outputs of model.pt2 differ by 0.01" in done.stderr
+    assert (table_project / "runs" / "own" / "export" / "model.pt2").read_bytes() == before
+
+
 def test_without_its_packages_export_says_what_to_install(table_project: Path) -> None:
     program = f"import sys; sys.modules['onnx'] = None; from {PACKAGE}.cli.main import main; "
     done = call(table_project, "-c", program + "sys.exit(main(['export', 'own']))")

@@ -30,8 +30,8 @@ NUM_CALIBRATION = 128  # training samples for int8
 class ExportArguments:
     """Write a run's best model as ONNX and .pt2, with its preprocessing, into RUN/export.
 
-    Before the files are kept, ONNX Runtime runs them in a process without this project. If their
-    outputs on the validation set or their metrics on the test set differ, the exit code is 1.
+    Before the files are kept, they are run in processes without this project, one without torch.
+    If outputs on the validation set or metrics on the test set differ, the exit code is 1.
     """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -144,8 +144,9 @@ def export(exported: Exported, folder: Path, quantize: str | None) -> list[str]:
     write_graphs(form, {**facts, "hyperparameters": plain}, folder)
     for module in (onnx_session, form.reference):
         shutil.copy(str(module.__file__), folder)
-    file, loaders = folder / "model.onnx", {name: exported.loader(name) for name in ("val", "test")}
-    metrics, problems = check_export(form, best.model, best.criterion, loaders, exported.run, file)
+    loaders, file = {name: exported.loader(name) for name in ("val", "test")}, folder / "model.onnx"
+    judges = (best.model, best.criterion, loaders, exported.run)
+    metrics, problems = check_export(form, *judges, folder)
     if problems:
         return problems
     rows = [{"file": file.name, **facts_of(exported, file, metrics)}]
