@@ -126,7 +126,7 @@ def check_export(
     """
     folder, metrics, problems = folder.resolve(), Metrics(), list[str]()
     expected, _ = evaluate(model, criterion, loaders["test"], run)
-    programs = {
+    programs: dict[str, list[str | Path]] = {
         "model.onnx": [folder / "onnx_session.py", folder / "model.onnx"],
         "model.pt2": [Path(pt2_session.__file__), folder / "model.pt2", *form.outputs],
     }
