@@ -165,6 +165,14 @@ assert thresholds["class"] == "good" and [row["rule"] for row in thresholds["row
 says = torch.from_numpy(test["logits"]).softmax(1)[:, 1].numpy() >= 0.5
 assert thresholds["rows"][0]["recall"] == says[test["target"] == 1].mean()
 
+from my_torch_project.engine.judgement import describe_subgroups
+some = {"by": "place", "resamples": 200, "rows": [{"samples": 40}]}
+assert describe_subgroups({"subgroups": some, "bootstrap": {"samples": 60}}) == (
+    "Subgroups by place, with intervals from 200 resamples. "
+    "Only the largest 1 are shown; the others have 20 samples."
+)
+assert said["epoch"] == torch.load(run / "checkpoints" / "best.pt", weights_only=True)["epoch"]
+
 # A temperature is kept with the model: same answers, other probabilities, also for predict.
 assert "temperature" not in said["calibration"]
 assert main(["predict", "own", "reviews.csv", "--output", "before.jsonl"]) == 0

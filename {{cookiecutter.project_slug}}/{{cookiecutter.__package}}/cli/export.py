@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from ..engine.errors import UserError
-from .arguments import Settings, load_settings, program
+from .arguments import Settings, load_settings, program, warn
 
 if TYPE_CHECKING:  # --help takes no torch
     from ..engine.data import Data
@@ -107,7 +107,8 @@ def main(argv: list[str]) -> int:
         if problems:
             print(f"Error: not kept, because {'; '.join(problems)}.", file=sys.stderr)
             return 1
-        shutil.rmtree(directory / "export", ignore_errors=True)
+        if (directory / "export").exists():
+            (directory / "export").rename(Path(name) / "before")  # and is deleted with this folder
         beside.rename(directory / "export")
     print(f"Saved in {directory / 'export'}")
     return 0
@@ -151,16 +152,19 @@ def export(exported: Exported, folder: Path, quantize: str | None) -> list[str]:
         return problems
     rows = [{"file": file.name, **facts_of(exported, file, metrics)}]
     if quantize:
-        rows.append(add_int8(exported, file))
+        rows.append(add_int8(exported, file, metrics))
     finish(exported, folder, metrics, rows, plain)
     return []
 
 
-def add_int8(exported: Exported, file: Path) -> dict[str, str]:
-    """Write the file in int8 beside it; returns its row of the table."""
+def add_int8(exported: Exported, file: Path, expected: dict[str, float]) -> dict[str, str]:
+    """Write the file in int8 beside it; returns its row of the table.
+
+    ``expected`` are the metrics of the file.
+    """
     from ..engine.evaluation import evaluate
     from ..engine.exporting import StandIn
-    from ..engine.quantization import quantize
+    from ..engine.quantization import describe_loss, quantize
     from ..engine.speed import onnx_compute
 
     target = file.with_name("model.int8.onnx")
@@ -168,6 +172,7 @@ def add_int8(exported: Exported, file: Path) -> dict[str, str]:
     stand_in = StandIn(exported.form, onnx_compute(target))
     loader = exported.loader("test")
     metrics, _ = evaluate(stand_in, exported.best.criterion, loader, exported.run)
+    warn(describe_loss(metrics, expected, exported.best.criterion.LOWER_IS_BETTER))
     return {"file": target.name, **facts_of(exported, target, metrics)}
 
 

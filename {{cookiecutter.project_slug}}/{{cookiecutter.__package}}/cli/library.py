@@ -40,7 +40,7 @@ class Model:
 
     def __init__(self, hparams: Hyperparameters, run: Run) -> None:
         self.hparams, self.run = hparams, run
-        self.model, self.criterion, self.info = load_best(hparams, run)
+        self.model, self.criterion, self.info, _ = load_best(hparams, run)
         validated = run.directory / "predictions.npz"
         numbers = ("prediction", "target")  # and not the masks of thousands of images
         self.margin = find_margin(read_arrays(validated, numbers)) if validated.exists() else None

@@ -66,6 +66,11 @@ def write_report(directory: Path) -> Path:
     record = noted(notes, "", read_json, directory / "data.json")
     environment = noted(notes, "", read_json, directory / "environment.json") or {}
     test = noted(notes, "", read_json, directory / "evaluation.json")
+    if test and test.get("epoch") not in (None, best.get("epoch")):
+        notes.append(
+            f"What is said of the test set is of epoch {test['epoch']}, but epoch {best['epoch']} "
+            f"is the best one now. Type: {program('evaluate')} {directory.name}"
+        )
     is_there = {"worst": bool(test and test.get("worst")), "data": bool(record)}
     write_page(
         directory / "report.html",

@@ -13,6 +13,7 @@ from ..engine.judgement import (
     describe_bootstrap,
     describe_calibration,
     describe_margin,
+    describe_subgroups,
     metrics_of,
     write_interval,
 )
@@ -58,7 +59,7 @@ def project_name() -> str:
 def evaluation_tables(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """The content of evaluation.json as sentences and tables; the first row has the names."""
     metrics = [[n, v, write_interval(evaluation, n)] for n, v in metrics_of(evaluation).items()]
-    tables = {"metrics": [["metric", "value", "95 % interval"], *metrics]}
+    tables: dict[str, Any] = {"metrics": [["metric", "value", "95 % interval"], *metrics]}
     subgroups, thresholds = evaluation.get("subgroups"), evaluation.get("thresholds")
     if subgroups:
         rows = [
@@ -68,6 +69,7 @@ def evaluation_tables(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         ]
         tables["subgroups"] = [[subgroups["by"], "samples", *metrics_of(subgroups["rows"][0])]]
         tables["subgroups"] += rows
+        tables["about_subgroups"] = describe_subgroups(evaluation)
     worst = evaluation.get("worst", [])
     return {
         "about": describe_bootstrap(evaluation),
