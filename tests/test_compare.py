@@ -42,6 +42,11 @@ for run in sorted(Path("runs").iterdir()):
     if run.name != "new":
         assert main(["evaluate", run.name, "--no-report", "--resamples", "0"]) == 0
 shutil.copytree("runs/line", "runs/copy")
+shutil.copytree("runs/line", "runs/stale")
+file = Path("runs/stale/evaluation.json")
+file.write_text(json.dumps(json.loads(file.read_text()) | {{"epoch": 1}}))
+rows = [json.loads(line) for line in open("runs/stale/metrics.jsonl")]
+assert [row["is_best"] for row in rows] == [True, True]
 for name, error in {{"asked": Stopped(15), "broken": RuntimeError("a bad day")}}.items():
     with contextlib.suppress(Exception), open_run(name, None, {{}}, {{}}, Distributed()) as run:
         (run / "checkpoints").mkdir()
@@ -62,6 +67,7 @@ COMPARED = {
     "folds": ["mlp-fold-1-2", "mlp-fold-2-2", "line-fold-1-2", "line-fold-2-2"],
     "other samples": ["mlp-0", "split"],
     "not evaluated": ["mlp-0", "new"],
+    "stale": ["line", "stale"],
 }
 
 
@@ -169,6 +175,12 @@ def test_a_run_that_was_not_evaluated_is_compared_by_validation(project: Path) -
     assert "Compared on the validation set" in page_of(project, "not evaluated")
 
 
+def test_what_was_said_of_an_epoch_before_the_best_one_is_not_compared(project: Path) -> None:
+    lines = lines_of(project, "stale")
+    assert "found a better epoch since: stale" in lines[0][0]
+    assert ["On the validation set:"] in lines
+
+
 def test_the_page_is_one_file_with_everything_inside(project: Path) -> None:
     page = page_of(project, "folds")
     assert page.count("data:image/png;base64,") == 1
@@ -216,6 +228,7 @@ def test_states_epochs_best_and_differences(project: Path, tmp_path: Path) -> No
     write_run(tmp_path, "killed", {"order": 2, "ended": None}, lr=0.1)
     write_run(tmp_path, "complete", {"order": 3}, lr=0.1, epochs=2)
     write_run(tmp_path, "default", {"order": 4, "ended": "finished"}, lr=0.1, epochs=None)
+    write_run(tmp_path, "trial", {"order": 4, "ended": "finished"}, lr=0.1, limit_batches=2)
     write_run(tmp_path, "now", {"order": 5, "ended": None}, lr=0.2, num_workers=4)
     with FileLock(tmp_path / "runs" / "now" / ".lock"):
         printed = call(tmp_path, project, "runs").stdout
@@ -225,8 +238,10 @@ def test_states_epochs_best_and_differences(project: Path, tmp_path: Path) -> No
         "killed failed 2/3 loss 0.5 @ 1 2.0 min",
         "complete finished 2/2 loss 0.5 @ 1 2.0 min epochs=2",
         "default finished 2 loss 0.5 @ 1 2.0 min epochs=None",
+        "trial finished 2/3 loss 0.5 @ 1 2.0 min limit_batches=2",
         "now running 2/3 loss 0.5 @ 1 2.0 min lr=0.2",
         "killed: It was killed, or the machine went down.",
+        "trial: This run is only a trial of the code (--limit-batches 2).",
     ]
 
 

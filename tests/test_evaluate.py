@@ -16,15 +16,19 @@ NUM_SETS = 1000
 Draw = Callable[[np.random.Generator], np.ndarray]
 
 
-@pytest.fixture(scope="module")
-def bootstrap() -> ModuleType:
-    """The project's own file, which needs nothing else of it."""
-    file = PROJECT / "{{cookiecutter.__package}}" / "engine" / "bootstrap.py"
-    spec = importlib.util.spec_from_file_location("bootstrap", file)
+def load(name: str) -> ModuleType:
+    """A file of the project that needs nothing else of it."""
+    file = PROJECT / "{{cookiecutter.__package}}" / "engine" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def bootstrap() -> ModuleType:
+    return load("bootstrap")
 
 
 def coverage(
@@ -79,6 +83,27 @@ def test_resamples_repeat_and_take_whole_groups(bootstrap: ModuleType) -> None:
         assert counts[0] == counts[2] == counts[4] and counts[1] == counts[5]
         assert counts[0] + counts[1] + counts[3] == 3
     assert math.isnan(bootstrap.interval(np.array([np.nan]))[0])
+
+
+@pytest.mark.parametrize("num_samples", [9, 20, 66])
+def test_90_percent_of_new_numbers_lie_in_their_interval(num_samples: int) -> None:
+    conformal, generator = load("conformal"), np.random.default_rng(4)
+    inside = []
+    for _ in range(4000):  # with errors that are skewed, and larger for some than for others
+        sizes = generator.exponential(1.0, num_samples + 1)
+        target = sizes * generator.exponential(1.0, num_samples + 1)
+        outputs = {"prediction": np.zeros(num_samples), "target": target[:-1]}
+        margin = conformal.find_margin(outputs)
+        new = conformal.with_bounds({"prediction": np.zeros(1)}, margin)
+        inside.append(new["low"][0] <= target[-1] <= new["high"][0])
+    expected = np.ceil(0.9 * (num_samples + 1)) / (num_samples + 1)
+    assert np.mean(inside) == pytest.approx(expected, abs=0.015) and expected >= 0.9
+
+
+def test_there_are_no_intervals_of_classes_or_of_too_few_samples() -> None:
+    find_margin = load("conformal").find_margin
+    assert find_margin({"prediction": np.zeros(8), "target": np.ones(8)}) is None
+    assert find_margin({"logits": np.zeros((50, 2)), "target": np.ones(50)}) is None
 
 
 # In one process for each task: train, evaluate, and look at what was written.
@@ -139,6 +164,14 @@ thresholds = said["thresholds"]
 assert thresholds["class"] == "good" and [row["rule"] for row in thresholds["rows"]][0]
 says = torch.from_numpy(test["logits"]).softmax(1)[:, 1].numpy() >= 0.5
 assert thresholds["rows"][0]["recall"] == says[test["target"] == 1].mean()
+
+from my_torch_project.engine.judgement import describe_subgroups
+some = {"by": "place", "resamples": 200, "rows": [{"samples": 40}]}
+assert describe_subgroups({"subgroups": some, "bootstrap": {"samples": 60}}) == (
+    "Subgroups by place, with intervals from 200 resamples. "
+    "Only the largest 1 are shown; the others have 20 samples."
+)
+assert said["epoch"] == torch.load(run / "checkpoints" / "best.pt", weights_only=True)["epoch"]
 
 # A temperature is kept with the model: same answers, other probabilities, also for predict.
 assert "temperature" not in said["calibration"]

@@ -20,6 +20,8 @@ from {PACKAGE}.loaders import make_data
 
 flags = sys.argv[1:]
 assert main(["train", "--device", "cpu", "--run", "own", "--no-report", *flags]) == 0
+calibrate = ["evaluate", "own", "--calibrate", "--no-report", "--resamples", "0"]
+is_calibrated = main(calibrate) == 0  # refused where there are no classes
 quantized = ["--quantize", "int8"] if Path("data").exists() else []
 assert main(["export", "own", *quantized]) == 0
 folder = Path("runs/own/export")
@@ -75,8 +77,15 @@ else:
         found = reference.answers(model(**reference.prepare(given, known)), known)
         expected = [row["price"] for row in rows]
     assert np.allclose(found, expected, rtol=1e-4)
+from {PACKAGE}.engine.quantization import describe_loss
+(said,) = describe_loss(
+    {{"r2": 0.90, "mae": 0.9, "rmse": 1.03}}, {{"r2": 0.91, "mae": 1.0, "rmse": 1.0}}, {{"mae", "rmse"}}
+)
+assert said == "int8 costs more than 2% of rmse: 1.0300 instead of 1.0000."
 card = (folder / "README.md").read_text("utf-8")
 assert card.startswith("---\\nlicense:") and "pipeline_tag" in card
+assert is_calibrated == ("temperature" in known) == ("divides its logits" in card)
+assert known.get("temperature", 2) != 1
 assert "batch_size" in card and "## Limits" in card and "model.onnx" in card
 """
 
@@ -135,6 +144,39 @@ def test_a_graph_that_differs_is_not_kept_and_the_difference_is_shown(
     assert "not kept" in done.stderr and "r2" in done.stderr and "instead of" in done.stderr
     assert (project / "runs" / "own" / "export" / "model.onnx").read_bytes() == before
     assert not list((project / "runs" / "own").glob(".export-*"))
+
+
+def test_a_pt2_file_that_differs_is_not_kept_either(table_project: Path) -> None:
+    program = f"""
+import sys
+import torch
+from {PACKAGE}.cli.main import main
+from {PACKAGE}.engine import exporting
+
+class Wrong(torch.nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, numeric, categories):
+        return 1.01 * self.module(numeric, categories)
+
+write = exporting.write_graphs
+def write_wrong(form, metadata, folder):
+    write(form, metadata, folder)
+    shapes = {{name: dict(sizes) for name, sizes in form.dynamic.items()}}
+    wrong = Wrong(form.module.eval())
+    graph = torch.export.export(wrong, (), dict(form.inputs), dynamic_shapes=shapes)
+    torch.export.save(graph, folder / "model.pt2")
+
+exporting.write_graphs = write_wrong
+sys.exit(main(["export", "own"]))
+"""
+    before = (table_project / "runs" / "own" / "export" / "model.pt2").read_bytes()
+    done = call(table_project, "-c", program)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "not kept, because the outputs of model.pt2 differ by 0.01" in done.stderr
+    assert (table_project / "runs" / "own" / "export" / "model.pt2").read_bytes() == before
 
 
 def test_without_its_packages_export_says_what_to_install(table_project: Path) -> None:

@@ -38,6 +38,11 @@ if "logits" in saved:
     assert [row["class"] for row in rows] == [data.info.classes[i] for i in expected.indices]
 elif "prediction" in saved:
     assert [row[data.info.target] for row in rows] == saved["prediction"].tolist()
+    errors = np.abs(saved["prediction"] - saved["target"])
+    price, low, high = np.array([list(row.values())[1:] for row in rows]).T
+    assert list(rows[0])[1:] == ["price", "price_low", "price_high"]
+    assert np.allclose(high - price, price - low)
+    assert 0.9 <= np.mean(errors <= (high - low) / 2 + 1e-9) < 1
 elif "scores" in saved:
     for row, scores, labels in zip(rows, saved["scores"], saved["labels"], strict=True):
         found = [(each["score"], each["class"]) for each in row["objects"]]

@@ -29,12 +29,13 @@ COMMON = {
         predict.py report.py runs.py train.py
     """,
     "PACKAGE/engine": """
-        __init__.py bootstrap.py builds.py calibration.py checkpoint.py comparison.py data.py
-        data_report.py device.py distributed.py errors.py evaluation.py export_check.py exporting.py
-        files.py inputs.py intervals.py judgement.py loading.py machine.py metric_log.py
-        mlflow_tracker.py model_card.py onnx_session.py profiler.py quantization.py result_table.py
-        run.py run_directory.py run_records.py seeding.py settings.py signals.py speed.py splits.py
-        tensorboard_tracker.py tracker.py tracking.py wandb_tracker.py
+        __init__.py bootstrap.py builds.py calibration.py checkpoint.py comparison.py conformal.py
+        data.py data_report.py device.py distributed.py errors.py evaluation.py export_check.py
+        exporting.py files.py inputs.py intervals.py judgement.py loading.py machine.py
+        metric_log.py mlflow_tracker.py model_card.py onnx_session.py profiler.py pt2_session.py
+        quantization.py result_table.py run.py run_directory.py run_records.py seeding.py
+        settings.py signals.py speed.py splits.py tensorboard_tracker.py tracker.py tracking.py
+        wandb_tracker.py
     """,
     "PACKAGE/report": """
         __init__.py base.html.jinja compare.html.jinja compared_curves.py curves.py data.html.jinja

@@ -45,7 +45,9 @@ def make_rows(
     if info.classes:
         found = best_classes(outputs["logits"], info.classes, options.top)
     else:
-        found = [{info.target: number} for number in outputs["prediction"].tolist()]
+        ends = {"": "prediction", "_low": "low", "_high": "high"}  # of intervals, if there are some
+        known = {info.target + end: outputs[n].tolist() for end, n in ends.items() if n in outputs}
+        found = [dict(zip(known, row, strict=True)) for row in zip(*known.values(), strict=True)]
     for place, row in zip(places, found, strict=True):
         yield {"row": place} | row
 

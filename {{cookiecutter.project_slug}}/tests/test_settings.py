@@ -100,6 +100,14 @@ def test_flags_that_were_typed_are_known() -> None:
     assert requested_settings(words) == {"batch_size", "tf32"}
 
 
+@pytest.mark.parametrize("command", ["find-lr", "find-batch-size", "check-data"])
+def test_flags_that_a_command_would_not_follow_are_refused(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--limit-batches", "2", "--track", "wandb"]) == 2
+    assert "no use for --limit-batches, --track" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "argv",
     [

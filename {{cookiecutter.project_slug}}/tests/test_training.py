@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 import signal
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,21 @@ def test_another_seed_gives_other_weights(train: Train, trained: Path) -> None:
 def test_the_file_of_hyperparameters_repeats_the_run(train: Train, trained: Path) -> None:
     run = train("again", "--config", str(trained / "hyperparameters.toml"))
     assert same(weights(run), weights(trained))
+
+
+def test_the_number_of_epochs_that_the_data_decides_is_kept(
+    train: Train, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Hyperparameters, "num_epochs", lambda self, _: self.epochs or 2)
+    file = train("by-data", "--epochs", "None") / "hyperparameters.toml"
+    assert tomllib.loads(file.read_text(encoding="utf-8"))["epochs"] == 2
+    monkeypatch.setattr(Hyperparameters, "num_epochs", lambda self, _: self.epochs or 1)
+    monkeypatch.chdir(trained.parent.parent)
+    assert main(["train", "--resume", "by-data"]) == 0
+    assert main(["train", "--config", str(file), "--run", "as-by-data", "--no-report"]) == 0
+    assert same(weights(trained.parent / "as-by-data"), weights(trained))
+    page = (trained.parent / "by-data" / "report.html").read_text(encoding="utf-8")
+    assert '<th scope="row">epochs</th><td>2</td><td>1</td>' in page  # beside the default
 
 
 def test_a_damaged_checkpoint_is_replaced_by_the_one_before(

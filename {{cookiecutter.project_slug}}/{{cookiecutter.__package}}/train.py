@@ -12,7 +12,7 @@ from .engine.data import Data
 from .engine.evaluation import evaluate
 from .engine.metric_log import MetricLog
 from .engine.run import Run
-from .engine.run_directory import save_environment
+from .engine.run_directory import save_environment, save_epochs
 from .hyperparameters import Hyperparameters
 from .loaders import Batch, DataInfo, make_data, make_eval_loader, make_train_loader
 from .models import make_model
@@ -65,7 +65,7 @@ def train(hparams: Hyperparameters, run: Run) -> Progress:
     log = MetricLog(run, progress, num_epochs, train_loader)
     checkpointer = Checkpointer(run, vars(state) | {"log": log}, hparams, data.info)
     checkpointer.load_last()  # does nothing in a new run
-    announce(data, state.model, run)
+    announce(data, num_epochs, state.model, run)
     if num_epochs > 1:
         for cache in data.caches:
             run.dist.on_main(cache.fill)
@@ -134,11 +134,12 @@ def train_step(
     return torch.stack(losses).mean() if num_losses > 1 else losses[0], grad_norm
 
 
-def announce(data: Data, model: nn.Module, run: Run) -> None:
+def announce(data: Data, num_epochs: int, model: nn.Module, run: Run) -> None:
     """Say what is trained and where, and keep it with the run."""
     if not run.is_main:
         return
     num_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    save_epochs(run.directory, num_epochs)
     save_environment(run, data, num_parameters)
     print(*data.report.lines(limit=10), sep="\n", end="\n" if data.report.lines() else "")
     print(

@@ -20,9 +20,10 @@ class FromTokens(nn.Module):
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
         self.classifier = copy.deepcopy(classifier)
-        layers = getattr(getattr(self.classifier, "encoder", None), "layers", None)
-        if isinstance(layers, nn.RNNBase):
-            self.classifier.set_submodule("encoder", Unpacked(layers))
+        for name, part in list(self.classifier.named_modules()):
+            layers = getattr(part, "layers", None)
+            if isinstance(layers, nn.RNNBase):
+                self.classifier.set_submodule(name, Unpacked(layers))
 
     def forward(self, tokens: Tensor) -> Any:
         """Tokens (N, L), with PADDING after the end of each text, to logits (N, classes)."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import tyro
 
+from ..engine.errors import UserError
 from ..engine.files import PROJECT, read_toml
 from ..engine.run_directory import find_run
 from ..engine.settings import (
@@ -26,6 +27,8 @@ from ..engine.settings import (
 from ..hyperparameters import Hyperparameters
 
 PACKAGE = __name__.partition(".")[0]
+ONLY_TRAIN = {"limit_batches", "overfit_batches", "track", "checkpoint_every", "requeue_signal"}
+"""Settings that no other command with the flags of train would follow."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,10 @@ def parse(kind: type[S], command: str, argv: Sequence[str]) -> S:
     values: dict[str, Any] = {}
     for file in files:
         values |= to_plain(from_plain(Settings, values | read_toml(file), str(file)))
+    unused = sorted(requested_settings(argv) & ONLY_TRAIN) if command != "train" else []
+    if unused:
+        flags = ", ".join("--" + name.replace("_", "-") for name in unused)
+        raise UserError(f"{command} has no use for {flags}. Leave it out.")
     defaults = take(kind, vars(from_plain(Settings, values)))
     arguments = tyro.cli(kind, prog=program(command), args=argv, default=defaults)
     return from_plain(kind, to_plain(arguments))

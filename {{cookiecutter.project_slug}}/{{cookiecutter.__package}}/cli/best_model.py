@@ -19,6 +19,7 @@ class BestModel(NamedTuple):
     model: nn.Module
     criterion: Criterion
     info: DataInfo
+    epoch: int
 
 
 def load_best(hparams: Hyperparameters, run: Run) -> BestModel:
@@ -34,4 +35,4 @@ def load_best(hparams: Hyperparameters, run: Run) -> BestModel:
     temperature = load_temperature(run.directory, best["epoch"])
     if temperature is not None:
         model = Calibrated(model, temperature)
-    return BestModel(model.eval(), Criterion(hparams, info), info)
+    return BestModel(model.eval(), Criterion(hparams, info), info, best["epoch"])

@@ -117,17 +117,25 @@ def choose_split(records: Sequence[RunRecord], notes: list[str]) -> str:
         record.name
         for record in records
         if (record.directory / PREDICTIONS["validation"]).exists()
-        and not (record.directory / PREDICTIONS["test"]).exists()
+        and not is_evaluated(record, notes)
     ]
     if not missing:
         return "test"
     notes.append(
         f"Compared on the validation set, because {len(missing)} of {len(records)} runs were not "
-        f"evaluated on the test set: {', '.join(missing[:5])}. The best epochs were chosen on the "
+        f"evaluated on the test set, or found a better epoch since: {', '.join(missing[:5])}. The "
+        "best epochs were chosen on the "
         f"validation set, so its metrics look a little too good. Type: {program('evaluate')} "
         f"{missing[0]}"
     )
     return "validation"
+
+
+def is_evaluated(record: RunRecord, notes: list[str]) -> bool:
+    """Whether its best model was judged on the test set, and not one before it."""
+    evaluation = noted(notes, "", read_json, record.directory / "evaluation.json") or {}
+    is_best = evaluation.get("epoch") in (None, record.best_row.get("epoch"))
+    return is_best and (record.directory / PREDICTIONS["test"]).exists()
 
 
 def read_judged(record: RunRecord, split: str) -> "tuple[Criterion, Predictions]":

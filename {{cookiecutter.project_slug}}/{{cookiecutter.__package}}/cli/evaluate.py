@@ -107,7 +107,7 @@ def evaluate_run(
         count=arguments.resamples,
         temperature=best.model.temperature if isinstance(best.model, Calibrated) else None,
     )
-    evaluation = {**metrics, **judgement}
+    evaluation = {**metrics, "epoch": best.epoch, **judgement}
     write_json(run.directory / "evaluation.json", evaluation)
     return evaluation
 

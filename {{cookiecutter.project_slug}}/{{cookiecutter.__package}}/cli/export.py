@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from ..engine.errors import UserError
-from .arguments import Settings, load_settings, program
+from .arguments import Settings, load_settings, program, warn
 
 if TYPE_CHECKING:  # --help takes no torch
     from ..engine.data import Data
@@ -30,8 +30,8 @@ NUM_CALIBRATION = 128  # training samples for int8
 class ExportArguments:
     """Write a run's best model as ONNX and .pt2, with its preprocessing, into RUN/export.
 
-    Before the files are kept, ONNX Runtime runs them in a process without this project. If their
-    outputs on the validation set or their metrics on the test set differ, the exit code is 1.
+    Before the files are kept, they are run in processes without this project, one without torch.
+    If outputs on the validation set or metrics on the test set differ, the exit code is 1.
     """
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -54,15 +54,10 @@ class Exported:
 
     @cached_property
     def best(self) -> "BestModel":
-        """The best checkpoint, without the temperature of evaluate --calibrate."""
-        from ..engine.calibration import Calibrated
+        """The best checkpoint, with the temperature of evaluate --calibrate."""
         from .best_model import load_best
 
-        best = load_best(self.settings.hparams, self.run)
-        if isinstance(best.model, Calibrated):
-            print(f"The logits are not divided by the temperature, {best.model.temperature:.4g}.")
-            best = best._replace(model=best.model.model)
-        return best
+        return load_best(self.settings.hparams, self.run)
 
     @cached_property
     def form(self) -> "ExportForm":
@@ -112,7 +107,8 @@ def main(argv: list[str]) -> int:
         if problems:
             print(f"Error: not kept, because {'; '.join(problems)}.", file=sys.stderr)
             return 1
-        shutil.rmtree(directory / "export", ignore_errors=True)
+        if (directory / "export").exists():
+            (directory / "export").rename(Path(name) / "before")  # and is deleted with this folder
         beside.rename(directory / "export")
     print(f"Saved in {directory / 'export'}")
     return 0
@@ -136,6 +132,7 @@ def load(name: str, data: Path | None, device: str = "cpu") -> Exported:
 def export(exported: Exported, folder: Path, quantize: str | None) -> list[str]:
     """Write all files into ``folder``; returns in what they differ from the model."""
     from ..engine import onnx_session
+    from ..engine.calibration import Calibrated
     from ..engine.export_check import check_export
     from ..engine.exporting import write_graphs
 
@@ -143,25 +140,31 @@ def export(exported: Exported, folder: Path, quantize: str | None) -> list[str]:
     hparams = vars(exported.settings.hparams)
     plain = {name: str(v) if isinstance(v, Path) else v for name, v in hparams.items()}
     facts = {**dataclasses.asdict(best.info), **form.metadata, "task": form.task}
+    if isinstance(best.model, Calibrated):
+        facts["temperature"] = best.model.temperature  # in the graph already
     write_graphs(form, {**facts, "hyperparameters": plain}, folder)
     for module in (onnx_session, form.reference):
         shutil.copy(str(module.__file__), folder)
-    file, loaders = folder / "model.onnx", {name: exported.loader(name) for name in ("val", "test")}
-    metrics, problems = check_export(form, best.model, best.criterion, loaders, exported.run, file)
+    loaders, file = {name: exported.loader(name) for name in ("val", "test")}, folder / "model.onnx"
+    judges = (best.model, best.criterion, loaders, exported.run)
+    metrics, problems = check_export(form, *judges, folder)
     if problems:
         return problems
     rows = [{"file": file.name, **facts_of(exported, file, metrics)}]
     if quantize:
-        rows.append(add_int8(exported, file))
+        rows.append(add_int8(exported, file, metrics))
     finish(exported, folder, metrics, rows, plain)
     return []
 
 
-def add_int8(exported: Exported, file: Path) -> dict[str, str]:
-    """Write the file in int8 beside it; returns its row of the table."""
+def add_int8(exported: Exported, file: Path, expected: dict[str, float]) -> dict[str, str]:
+    """Write the file in int8 beside it; returns its row of the table.
+
+    ``expected`` are the metrics of the file.
+    """
     from ..engine.evaluation import evaluate
     from ..engine.exporting import StandIn
-    from ..engine.quantization import quantize
+    from ..engine.quantization import describe_loss, quantize
     from ..engine.speed import onnx_compute
 
     target = file.with_name("model.int8.onnx")
@@ -169,6 +172,7 @@ def add_int8(exported: Exported, file: Path) -> dict[str, str]:
     stand_in = StandIn(exported.form, onnx_compute(target))
     loader = exported.loader("test")
     metrics, _ = evaluate(stand_in, exported.best.criterion, loader, exported.run)
+    warn(describe_loss(metrics, expected, exported.best.criterion.LOWER_IS_BETTER))
     return {"file": target.name, **facts_of(exported, target, metrics)}
 
 
@@ -213,6 +217,7 @@ def finish(
     hyperparameters: dict[str, Any],
 ) -> None:
     """Print the table of the files, and write the model card."""
+    from ..engine.calibration import describe_temperature
     from ..engine.export_check import TOLERANCE
     from ..engine.model_card import write_card
     from ..engine.onnx_session import OnnxModel
@@ -238,6 +243,7 @@ def finish(
         hyperparameters,
         saved["data"],
         saved["evaluation"],
+        calibration=describe_temperature(exported.best.model),
         files=table,
         inputs="\n".join(lines),
         tolerance=TOLERANCE,

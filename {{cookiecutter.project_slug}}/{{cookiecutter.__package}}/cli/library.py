@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..engine.conformal import find_margin, with_bounds
 from ..engine.data import Data, SampleDataset
 from ..engine.device import resolve
 from ..engine.distributed import Distributed
 from ..engine.errors import UserError, join_errors
+from ..engine.files import read_arrays
 from ..engine.inputs import PredictOptions, TolerantInputs, find_inputs, predict
 from ..engine.run import Run
 from ..engine.run_directory import find_run
@@ -38,7 +40,10 @@ class Model:
 
     def __init__(self, hparams: Hyperparameters, run: Run) -> None:
         self.hparams, self.run = hparams, run
-        self.model, self.criterion, self.info = load_best(hparams, run)
+        self.model, self.criterion, self.info, _ = load_best(hparams, run)
+        validated = run.directory / "predictions.npz"
+        numbers = ("prediction", "target")  # and not the masks of thousands of images
+        self.margin = find_margin(read_arrays(validated, numbers)) if validated.exists() else None
 
     def __call__(
         self, given: Any, *, top: int = RowOptions.top, min_score: float = RowOptions.min_score
@@ -79,7 +84,8 @@ class Model:
                 failures += failed
                 if indices:
                     places = [dataset.describe(index) for index in indices]
-                    yield from make_rows(outputs, places, self.info, options)
+                    bounded = with_bounds(outputs, self.margin)
+                    yield from make_rows(bounded, places, self.info, options)
 
 
 def find_given(item: Any) -> list[Any]:

@@ -54,14 +54,23 @@ def write_report(directory: Path) -> Path:
 
     settings = load_settings(directory)
     notes = settings.debug_settings.notes()
+    defaults = Settings()
     max_val = settings.debug_settings.limits(settings.batch_size).eval_samples
     best_file = directory / "checkpoints" / "best.pt"
     best = noted(notes, "There is no best model yet.", load_checkpoint, best_file) or {}
     rows = noted(notes, "There are no learning curves.", read_metrics, directory) or []
     data = noted(notes, "Some figures are missing.", make_data, settings.hparams)
+    if data is not None:  # which decides a default that is None
+        usual = replace(settings.hparams, epochs=defaults.epochs)
+        defaults = replace(defaults, epochs=usual.num_epochs(len(data.train)))
     record = noted(notes, "", read_json, directory / "data.json")
     environment = noted(notes, "", read_json, directory / "environment.json") or {}
     test = noted(notes, "", read_json, directory / "evaluation.json")
+    if test and test.get("epoch") not in (None, best.get("epoch")):
+        notes.append(
+            f"What is said of the test set is of epoch {test['epoch']}, but epoch {best['epoch']} "
+            f"is the best one now. Type: {program('evaluate')} {directory.name}"
+        )
     is_there = {"worst": bool(test and test.get("worst")), "data": bool(record)}
     write_page(
         directory / "report.html",
@@ -74,7 +83,7 @@ def write_report(directory: Path) -> Path:
         summary=summarize(rows, best.get("epoch"), data),
         data=data_tables(record) if record else {},
         hyperparameters=asdict(settings),
-        defaults=asdict(Settings()),
+        defaults=asdict(defaults),
         environment=flatten(environment),
         notes=notes,
     )

@@ -96,7 +96,7 @@ def train_or_fall_back(hparams: "Hyperparameters", run: "Run") -> "Progress":
     Raises:
         UserError: it fails, and ``--compile`` was typed.
     """
-    from ..engine.errors import is_compile_error
+    from ..engine.errors import first_line, is_compile_error
     from ..train import train
 
     try:
@@ -104,8 +104,7 @@ def train_or_fall_back(hparams: "Hyperparameters", run: "Run") -> "Progress":
     except Exception as error:
         if not (run.hardware.compile and is_compile_error(error)):
             raise
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        problem = f"torch.compile failed ({type(error).__name__}: {reason[:200]})."
+        problem = f"torch.compile failed ({type(error).__name__}: {first_line(error)})."
         if run.hardware.compile_requested:
             raise UserError(f"{problem} Leave out `--compile`.") from error
         warn([f"{problem} Training without it."] if run.is_main else [])

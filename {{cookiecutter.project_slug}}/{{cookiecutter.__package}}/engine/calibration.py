@@ -1,6 +1,7 @@
 """Probabilities of classes that can be believed: temperature, calibration error, thresholds."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,16 @@ class Calibrated(nn.Module):
         """Logits (N, classes)."""
         logits: Tensor = self.model(*inputs)
         return logits / self.temperature
+
+
+def describe_temperature(model: nn.Module) -> str:
+    """What its logits were divided by, for the card of an exported model; mostly nothing."""
+    if not isinstance(model, Calibrated):
+        return ""
+    return (
+        f"\n\nThe graph divides its logits by the temperature {model.temperature:.4g}, which was "
+        "fitted to the validation\nset: probabilities are closer to how often they are right."
+    )
 
 
 def fit_temperature(logits: np.ndarray, target: np.ndarray) -> float:
@@ -80,10 +91,17 @@ def load_temperature(run: Path, epoch: int) -> float | None:
     """What ``save_temperature`` kept; None if there is nothing for the model of this epoch."""
     path = run / "calibration.json"
     try:
-        kept: dict[str, float] = json.loads(read_text(path)) if path.exists() else {"epoch": -1}
-        return float(kept["temperature"]) if kept["epoch"] == epoch else None
+        kept: dict[str, float] = json.loads(read_text(path)) if path.exists() else {}
+        temperature, of_epoch = (kept["temperature"], kept["epoch"]) if kept else (1.0, None)
     except (ValueError, TypeError, KeyError):
         raise UserError(f"{path} is damaged. Delete it, or type evaluate --calibrate.") from None
+    if of_epoch not in (None, epoch):
+        print(
+            f"Warning: {path} is of epoch {of_epoch}, but epoch {epoch} is the best one now, so it "
+            "is not used. Type evaluate --calibrate, or delete it.",
+            file=sys.stderr,
+        )
+    return float(temperature) if of_epoch == epoch else None
 
 
 def choose_thresholds(logits: np.ndarray, target: np.ndarray) -> dict[str, float]:

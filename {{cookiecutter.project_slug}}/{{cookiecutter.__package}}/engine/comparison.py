@@ -40,7 +40,8 @@ def group_records(records: Sequence[RunRecord]) -> list[Group]:
     for record in records:
         for group in groups:
             first, members = group.records[0], [repeated(each) for each in group.records]
-            if rest(first) == rest(record) and repeated(record) not in members:
+            is_same = rest(first) == rest(record) and trained_as_long(first, record)
+            if is_same and repeated(record) not in members:
                 group.records.append(record)
                 break
         else:
@@ -55,7 +56,16 @@ def repeated(record: RunRecord) -> list[Any]:
 
 def rest(record: RunRecord) -> dict[str, Any]:
     """The values that are the same within a group."""
-    return {name: value for name, value in record.decisive.items() if name not in REPEATED}
+    varying = (*REPEATED, "epochs")
+    return {name: value for name, value in record.decisive.items() if name not in varying}
+
+
+def trained_as_long(one: RunRecord, other: RunRecord) -> bool:
+    """Whether they have the same number of epochs; where folds differ in size, about the same."""
+    first, second = (record.values.get("epochs") for record in (one, other))
+    if one.values.get("fold") == other.values.get("fold") or not (first and second):
+        return bool(first == second)
+    return bool(0.9 < first / second < 1.1)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,11 @@ def join_errors(errors: Sequence[UserError], total: int, noun: str) -> UserError
     return UserError(f"{len(errors):,} of {total:,} {noun} cannot be used. {shown}{more}")
 
 
+def first_line(error: Exception) -> str:
+    """The beginning of its message; those of compilers have pages."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:200]
+
+
 class TrainingFailed(UserError):
     """The request was right, but the run could not continue; exit code 1."""
 

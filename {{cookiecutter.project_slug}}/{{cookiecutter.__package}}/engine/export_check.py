@@ -1,4 +1,4 @@
-"""Is an exported file the same model? Answers come from a fresh process without this project."""
+"""Are exported files the same model? Answers come from fresh processes without this project."""
 
 import subprocess
 import sys
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from . import pt2_session
 from .errors import TrainingFailed
 from .evaluation import Criterion, Metrics, evaluate
 from .exporting import ExportForm, Inputs, Outputs, StandIn, compute_with
@@ -22,7 +23,7 @@ TOLERANCE = 1e-4
 
 
 class FreshProcess:
-    """An exported file, run by ONNX Runtime in a process that knows nothing of this project."""
+    """An exported file, run in a process that knows nothing of this project."""
 
     def __init__(self, process: subprocess.Popen[str], path: Path, errors: Path) -> None:
         self.process, self.path, self.errors = process, path, errors
@@ -46,16 +47,14 @@ class FreshProcess:
 
 
 @contextmanager
-def fresh_process(model: Path) -> Iterator[FreshProcess]:
-    """Run ``model`` by the program beside it, in a process and a folder of its own."""
-    model = model.resolve()
+def fresh_process(*command: str | Path) -> Iterator[FreshProcess]:
+    """Run a program of Python in a process and a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(model.with_name("onnx_session.py")), str(model)]
         errors = Path(folder, "errors.txt")
         with (
             errors.open("w") as file,
             subprocess.Popen(
-                command,
+                [sys.executable, "-P", *command],
                 cwd=folder,
                 text=True,
                 stdin=subprocess.PIPE,
@@ -70,7 +69,7 @@ def fresh_process(model: Path) -> Iterator[FreshProcess]:
 
 
 class Compared(StandIn):
-    """Answers as the exported file does, and keeps the largest difference from the model."""
+    """Answers as an exported file does, and keeps the largest difference from the model."""
 
     def __init__(self, form: ExportForm, model: nn.Module, exported: FreshProcess) -> None:
         super().__init__(form, self.compare)
@@ -119,19 +118,27 @@ def check_export(
     criterion: Criterion,
     loaders: Mapping[str, Iterable[Any]],
     run: Run,
-    file: Path,
+    folder: Path,
 ) -> tuple[Metrics, list[str]]:
-    """The metrics of an exported file on the test set, and in what it differs from the model.
+    """The metrics of model.onnx on the test set, and in what the files differ from the model.
 
     ``loaders`` are those of "val", on which outputs are compared, and of "test".
     """
+    folder, metrics, problems = folder.resolve(), Metrics(), list[str]()
     expected, _ = evaluate(model, criterion, loaders["test"], run)
-    with fresh_process(file) as exported:
-        compared = Compared(form, model, exported)
-        evaluate(compared, criterion, loaders["val"], run)
-        metrics, _ = evaluate(StandIn(form, exported), criterion, loaders["test"], run)
-    problems = [f"on the test set {text}" for text in different_metrics(metrics, expected)]
-    if not compared.difference <= TOLERANCE:
-        problems.append(f"outputs differ by {compared.difference:.1g} of the largest number")
-    print(f"Largest difference of an output on the validation set: {compared.difference:.1g}")
+    programs: dict[str, list[str | Path]] = {
+        "model.onnx": [folder / "onnx_session.py", folder / "model.onnx"],
+        "model.pt2": [Path(pt2_session.__file__), folder / "model.pt2", *form.outputs],
+    }
+    for name, program in programs.items():
+        with fresh_process(*program) as exported:
+            compared = Compared(form, model, exported)
+            evaluate(compared, criterion, loaders["val"], run)
+            if name == "model.onnx":
+                metrics, _ = evaluate(StandIn(form, exported), criterion, loaders["test"], run)
+        print(f"Largest difference on the validation set: {compared.difference:.1g} ({name})")
+        if not compared.difference <= TOLERANCE:
+            found = f"{compared.difference:.1g} of the largest number"
+            problems.append(f"the outputs of {name} differ by {found}")
+    problems += [f"on the test set {text}" for text in different_metrics(metrics, expected)]
     return metrics, problems

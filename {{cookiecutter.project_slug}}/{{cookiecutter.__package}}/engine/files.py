@@ -4,7 +4,7 @@ import importlib.util
 import json
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -92,13 +92,13 @@ def list_all_files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def read_arrays(path: Path) -> dict[str, Any]:
-    """The arrays in an .npz file."""
+def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, Any]:
+    """The arrays in an .npz file; with ``names``, only those of them that it has."""
     import numpy as np
 
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+            return {n: arrays[n] for n in arrays.files if names is None or n in names}
     except Exception as error:  # of many kinds, as the file may be damaged in any place
         raise UserError(f"{path} is damaged ({error}).") from None
 

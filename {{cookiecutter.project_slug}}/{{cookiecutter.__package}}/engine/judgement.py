@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .calibration import calibration_error, choose_thresholds, judge_threshold
+from .conformal import find_margin, judge_margin
 from .data import Data
 from .errors import UserError
 from .evaluation import Criterion, Predictions
@@ -56,10 +57,14 @@ def judge(
     intervals = metric_intervals(score, num_samples, count, groups)
     found: dict[str, Any] = {"intervals": intervals, "bootstrap": bootstrap}
     if subgroups:
-        rows = score_subgroups(score, subgroups, min(count, MOST_IN_SUBGROUPS), groups)
-        found["subgroups"] = {"by": by, "rows": rows}
+        inner_count = min(count, MOST_IN_SUBGROUPS)
+        rows = score_subgroups(score, subgroups, inner_count, groups)
+        found["subgroups"] = {"by": by, "resamples": inner_count, "rows": rows}
     if "logits" in outputs:
         found |= judge_probabilities(outputs, val_outputs, data.info.classes, temperature)
+    margin = find_margin(val_outputs)
+    if margin is not None:
+        found["prediction_intervals"] = judge_margin(outputs, margin)
     return found | {"worst": find_worst(outputs, data)}
 
 
@@ -120,11 +125,14 @@ def describe(evaluation: Mapping[str, Any]) -> list[str]:
     for name, value in metrics_of(evaluation).items():
         lines.append(f"  {name:<{width}}  {value:.4f}  {write_interval(evaluation, name)}".rstrip())
     subgroups = evaluation.get("subgroups", {"rows": []})
+    lines += [describe_subgroups(evaluation)] if subgroups["rows"] else []
     for row in subgroups["rows"]:
         listed = "  ".join(f"{name} {value:.4f}" for name, value in metrics_of(row).items())
         lines.append(f"{subgroups['by']} = {row['value']}: {row['samples']:,} samples  {listed}")
     if "calibration" in evaluation:
         lines.append(describe_calibration(evaluation["calibration"]))
+    if "prediction_intervals" in evaluation:
+        lines.append(describe_margin(evaluation["prediction_intervals"]))
     for row in evaluation.get("thresholds", {"rows": []})["rows"]:
         listed = "  ".join(f"{name} {value:.4f}" for name, value in metrics_of(row).items())
         lines.append(f"{evaluation['thresholds']['class']} ({row['rule']}): {listed}")
@@ -159,6 +167,28 @@ def describe_bootstrap(evaluation: Mapping[str, Any]) -> str:
             f"{min(1.0, 3 / number):.1%} of all samples may still be one."
         )
     return text
+
+
+def describe_subgroups(evaluation: Mapping[str, Any]) -> str:
+    """How the intervals of subgroups were made, and which of them are not shown."""
+    subgroups, total = evaluation["subgroups"], evaluation["bootstrap"]["samples"]
+    shown, rows = sum(row["samples"] for row in subgroups["rows"]), len(subgroups["rows"])
+    text = f"Subgroups by {subgroups['by']}"
+    if subgroups.get("resamples"):
+        text += f", with intervals from {subgroups['resamples']:,} resamples"
+    if shown < total:
+        text += f". Only the largest {rows} are shown; the others have {total - shown:,} samples"
+    return f"{text}."
+
+
+def describe_margin(intervals: Mapping[str, float]) -> str:
+    """How wide the intervals of predict are, and how many samples lie inside; empty without."""
+    if not intervals:
+        return ""
+    return (
+        f"{100 * intervals['level']:.0f} % intervals of predictions: ± {intervals['margin']:.4g}; "
+        f"{intervals['inside']:.1%} of the test samples lie inside."
+    )
 
 
 def describe_calibration(calibration: Mapping[str, float]) -> str:

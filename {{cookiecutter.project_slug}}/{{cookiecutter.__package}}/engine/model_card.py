@@ -23,15 +23,15 @@ CARD = """\
 
 On the test set ({samples} samples), computed with the float file:
 
-{metrics}
+{metrics}{calibration}
 
 ## Files
 
 {files}
 
-The outputs of `model.onnx` on the validation set were compared with those of the model in PyTorch,
-in a process without the project: they differ by less than {tolerance:g} of the largest number.
-`model.pt2` is the same graph for `torch.export.load`. Inputs and outputs:
+`model.pt2` is the same graph for `torch.export.load`. The outputs of both on the validation set
+were compared with those of the model, in processes without the project: they differ by less than
+{tolerance:g} of the largest number. Inputs and outputs:
 
 {inputs}
 

@@ -1,6 +1,6 @@
 """An exported model with 8-bit integers in the place of most weights and activations."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,8 @@ from .errors import UserError
 from .exporting import Inputs, quiet
 
 KINDS = ("Conv", "Gemm", "MatMul")
+MOST_LOST = 0.02
+"""Share of a metric that int8 may cost without a warning."""
 
 
 class Samples:
@@ -57,3 +59,15 @@ def quantize(file: Path, target: Path, batches: Iterable[Inputs]) -> None:
     del model.metadata_props[:]  # ONNX Runtime adds its own
     model.metadata_props.extend(original.metadata_props)
     onnx.save(model, target)
+
+
+def describe_loss(
+    found: Mapping[str, float], expected: Mapping[str, float], lower_is_better: Collection[str]
+) -> list[str]:
+    """Which metrics are worse than they were by more than ``MOST_LOST``."""
+    return [
+        f"int8 costs more than {MOST_LOST:.0%} of {name}: {found[name]:.4f} instead of {value:.4f}."
+        for name, value in expected.items()
+        if name != "loss"
+        and (found[name] - value) * (1 if name in lower_is_better else -1) > MOST_LOST * abs(value)
+    ]

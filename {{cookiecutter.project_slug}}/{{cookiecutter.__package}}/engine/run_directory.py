@@ -199,6 +199,14 @@ def find_restarted(name: str | None) -> Path | None:
     return mine[-1] if mine else None
 
 
+def save_epochs(run: Path, num_epochs: int) -> None:
+    """Put the number of epochs into hyperparameters.toml, where the data has decided it."""
+    path = run / "hyperparameters.toml"
+    values = read_toml(path)
+    if values.get("epochs") != num_epochs:
+        write_text(path, tomli_w.dumps({**values, "epochs": num_epochs}))
+
+
 def save_environment(run: "Run", data: "Data", num_parameters: int) -> None:
     """Write what is needed to judge or repeat the run: versions, commit, machine, command, data."""
     changes = _git("status", "--porcelain")

@@ -10,7 +10,7 @@ from typing import Any
 from .errors import UserError
 from .files import read_text, read_toml
 from .run_directory import is_in_use, read_holder
-from .settings import RunSettings
+from .settings import DebugSettings, RunSettings
 
 # They decide only the speed. Precision changes the last digits, so it is worth seeing.
 ONLY_SPEED = {item.name for item in dataclasses.fields(RunSettings)} - {"precision"}
@@ -26,7 +26,7 @@ class RunRecord:
     rows: list[dict[str, Any]]
     """The rows of metrics.jsonl."""
     problems: list[str]
-    """Why it failed, and which of its files cannot be read."""
+    """Why it failed, which of its files cannot be read, and that it is only a trial."""
     state: str
     """running, finished, stopped (on request) or failed."""
 
@@ -68,6 +68,8 @@ def read_record(directory: Path) -> RunRecord:
         rows = read_metrics(directory)
     except UserError as error:
         problems.append(str(error))
+    limits = (values.get("limit_batches"), values.get("overfit_batches"))
+    problems += DebugSettings(*limits).notes()
     state, reason = state_of(directory, bool(rows) and rows[-1]["epoch"] == values.get("epochs"))
     return RunRecord(directory, values, rows, [reason, *problems] if reason else problems, state)
 

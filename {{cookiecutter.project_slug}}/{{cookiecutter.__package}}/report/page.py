@@ -12,6 +12,8 @@ from ..engine.files import PROJECT, read_text, write_text
 from ..engine.judgement import (
     describe_bootstrap,
     describe_calibration,
+    describe_margin,
+    describe_subgroups,
     metrics_of,
     write_interval,
 )
@@ -57,7 +59,7 @@ def project_name() -> str:
 def evaluation_tables(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """The content of evaluation.json as sentences and tables; the first row has the names."""
     metrics = [[n, v, write_interval(evaluation, n)] for n, v in metrics_of(evaluation).items()]
-    tables = {"metrics": [["metric", "value", "95 % interval"], *metrics]}
+    tables: dict[str, Any] = {"metrics": [["metric", "value", "95 % interval"], *metrics]}
     subgroups, thresholds = evaluation.get("subgroups"), evaluation.get("thresholds")
     if subgroups:
         rows = [
@@ -67,10 +69,12 @@ def evaluation_tables(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         ]
         tables["subgroups"] = [[subgroups["by"], "samples", *metrics_of(subgroups["rows"][0])]]
         tables["subgroups"] += rows
+        tables["about_subgroups"] = describe_subgroups(evaluation)
     worst = evaluation.get("worst", [])
     return {
         "about": describe_bootstrap(evaluation),
-        "calibration": describe_calibration(evaluation.get("calibration", {})),
+        "calibration": describe_calibration(evaluation.get("calibration", {}))
+        or describe_margin(evaluation.get("prediction_intervals", {})),
         "thresholds": as_grid(thresholds["rows"]) if thresholds else [],
         "class": thresholds["class"] if thresholds else "",
         "worst": as_grid(worst),
