@@ -29,6 +29,8 @@ EMAIL = re.compile(
     r"@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
 
+EXTRAS = ("agents", "container", "korean", "notebook", "vscode")
+
 # A package of such a name would hide what the project imports, or stand where git looks away.
 PROJECT_FILES = "build data dist env runs test tests train venv"
 DEPENDENCIES = """
@@ -41,7 +43,8 @@ DEPENDENCIES = """
     typing_extensions six yaml pyyaml setuptools pip wheel hatchling uv cookiecutter
     onnx onnxruntime onnxscript onnx_ir ml_dtypes google flatbuffers
     babel pycocotools faster_coco_eval alembic mlflow sqlalchemy tensorboard wandb
-    pytest iniconfig pluggy ruff mypy mypy_extensions pathspec pre_commit virtualenv
+    ipykernel ipython pytest iniconfig pluggy ruff mypy mypy_extensions pathspec pre_commit
+    virtualenv
 """
 # The last two came with Python 3.14, and cookiecutter itself may run on an older one.
 STANDARD_LIBRARY = {*map(str.lower, sys.stdlib_module_names), "annotationlib", "compression"}
@@ -127,6 +130,15 @@ def email(text: str, question: str) -> str:
     return address
 
 
+def extras(text: str) -> str:
+    """The extras that were asked for, in the order of ``EXTRAS``, with commas between them."""
+    asked = set(re.split(r"[\s,;]+", text.strip().lower())) - {"", "none"}
+    if unknown := sorted(asked - {*EXTRAS, "all"}):
+        known = ", ".join(EXTRAS)
+        raise AnswerRefused(f"extras has no {unknown[0][:40]!a}: choose of {known}; all; or none.")
+    return ",".join(name for name in EXTRAS if asked & {name, "all"})
+
+
 class TaskFiles:
     """Which files a task brings into a folder of the project: its own, and those of `shared.txt`.
 
@@ -181,7 +193,7 @@ class Answers(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        filters = (one_line, toml, default_slug, package_of, email)
+        filters = (one_line, toml, default_slug, package_of, email, extras)
         environment.filters.update({function.__name__: function for function in filters})
         environment.globals["template_folder"] = template_folder
         for folder in ("wing", "report"):

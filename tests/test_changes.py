@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import CHOICES, Render
+from pages import apply, changes_in
 
 PACKAGE = "my_torch_project"
 SMALL = [
@@ -21,26 +21,6 @@ SMALL = [
 ]
 NUM_EXAMPLES = 4  # a logged value, a schedule, a loss, a second optimizer
 
-Change = dict[str, list[tuple[str, str]]]
-"""File -> old and new texts."""
-
-
-def changes_in(readme: str) -> list[Change]:
-    """The diffs of a README, of which each line stands as it is in the file."""
-    changes = []
-    for block in re.findall(r"^```diff\n(.*?)^```", readme, re.MULTILINE | re.DOTALL):
-        change: Change = {}
-        for file, hunks in re.findall(r"^--- (\S+)\n(.*?)(?=^--- |\Z)", block, re.M | re.S):
-            for hunk in hunks.split("@@\n"):
-                lines = hunk.splitlines()
-                old, new = (
-                    "".join(f"{line[1:]}\n" for line in lines if line[0] in kinds)
-                    for kinds in (" -", " +")
-                )
-                change.setdefault(file, []).append((old, new))
-        changes.append(change)
-    return changes
-
 
 @pytest.mark.parametrize("task", CHOICES["task"])
 def test_the_changes_in_the_readme_touch_two_files_at_most_and_train(
@@ -51,13 +31,8 @@ def test_the_changes_in_the_readme_touch_two_files_at_most_and_train(
     assert len(changes) == NUM_EXAMPLES
     for change in changes:
         assert len(change) <= 2
-        for name, hunks in change.items():
-            path = project / name
-            assert path.parent == project / PACKAGE
-            for old, new in hunks:
-                text = path.read_text("utf-8")
-                assert text.count(old) == 1, f"{name}: {old}"
-                path.write_text(text.replace(old, new), encoding="utf-8")
+        assert {Path(name).parent for name in change} == {Path(PACKAGE)}
+        apply(change, project)
     for tool in (["ruff", "check"], ["ruff", "format", "--check"]):
         subprocess.run([sys.executable, "-m", *tool, "--no-cache"], cwd=project, check=True)
     done = subprocess.run(

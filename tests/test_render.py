@@ -103,14 +103,25 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         "gitlab": {".": ".gitlab-ci.yml"},
         "none": {},
     },
+    "extras": {
+        "none": {},
+        "all": {
+            ".": """
+                .devcontainer.json .dockerignore AGENTS.md Dockerfile README.ko.md explore.ipynb
+            """,
+            ".vscode": "launch.json",
+        },
+    },
 }
+# One question takes several answers at once; see test_extras.py for each of them alone.
+ANSWERS = CHOICES | {"extras": ["none", "all"]}
 
 PACKAGE = "my_torch_project"  # as the default name gives it
 
 PAIRS = {
     frozenset([(one, first), (other, second)])
-    for one, other in combinations(CHOICES, 2)
-    for first, second in product(CHOICES[one], CHOICES[other])
+    for one, other in combinations(ANSWERS, 2)
+    for first, second in product(ANSWERS[one], ANSWERS[other])
 }
 
 
@@ -120,7 +131,7 @@ def pairs_in(answers: dict[str, str]) -> set[frozenset[tuple[str, str]]]:
 
 def pairwise() -> list[dict[str, str]]:
     """Few sets of answers in which every pair of answers occurs: greedy, always the same ones."""
-    every = [dict(zip(CHOICES, answers, strict=True)) for answers in product(*CHOICES.values())]
+    every = [dict(zip(ANSWERS, answers, strict=True)) for answers in product(*ANSWERS.values())]
     missing, chosen = set(PAIRS), list[dict[str, str]]()
     while missing:
         best = max(every, key=lambda answers: len(pairs_in(answers) & missing))
@@ -167,7 +178,7 @@ def test_every_pair_of_answers_is_rendered() -> None:
 def test_exactly_these_files(rendered: Render, answers: dict[str, str]) -> None:
     expected = paths_in(COMMON)
     for question, files in BY_ANSWER.items():
-        assert set(files) == set(CHOICES[question])
+        assert set(files) == set(ANSWERS[question])
         expected += paths_in(files[answers[question]])
 
     assert sorted(files_of(rendered(**answers))) == sorted(expected)
@@ -203,7 +214,7 @@ def test_every_file_parses(rendered: Render, answers: dict[str, str]) -> None:
                 tomllib.loads(text)
             case ".yml" | ".yaml":
                 assert isinstance(yaml.safe_load(text), dict), name
-            case ".json":
+            case ".json" | ".ipynb":
                 json.loads(text)
 
 
@@ -217,7 +228,7 @@ def test_ruff_has_nothing_to_say(rendered: Render, answers: dict[str, str]) -> N
 @pytest.mark.parametrize("slug", ["a", "x" * 50])
 @pytest.mark.parametrize("task", CHOICES["task"])
 def test_ruff_has_nothing_to_say_whatever_the_name(rendered: Render, task: str, slug: str) -> None:
-    project = rendered(task=task, project_slug=slug)
+    project = rendered(task=task, project_slug=slug, extras="all")
 
     assert run(project, "ruff", "check", "--no-cache") == ""
     assert run(project, "ruff", "format", "--no-cache", "--check") == ""

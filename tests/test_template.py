@@ -99,7 +99,9 @@ def test_there_is_a_slot_for_every_file_of_a_task(task: str) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_every_file_of_a_task_reaches_its_projects(task: str) -> None:
     folder = TEMPLATES / task
-    project = "\n".join(path.read_text("utf-8") for path in PROJECT.rglob("*.*") if path.is_file())
+    files = [path for path in PROJECT.rglob("*.*") if path.is_file()]
+    files += TEMPLATES.glob("*.*")  # included as a whole
+    project = "\n".join(path.read_text("utf-8") for path in files)
 
     for path in folder.rglob("*.*"):
         name = path.relative_to(folder).as_posix()
