@@ -50,13 +50,14 @@ def main() -> int:
 
 
 def read_choices() -> dict[str, list[str]]:
-    """The questions that have a list of answers."""
+    """The questions that have a list of answers, and the extras."""
     questions = json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))
-    return {
+    lists = {
         name: answers
         for name, answers in questions.items()
         if isinstance(answers, list) and not name.startswith("_")
     }
+    return lists | {"extras": ["none", "all"]}
 
 
 def cover_pairs(choices: dict[str, list[str]]) -> list[Answers]:
