@@ -17,6 +17,8 @@ Compute = Callable[[Inputs], Outputs]
 LARGEST_BATCH = 256
 SECONDS = 0.3
 """How long each size of batch is measured."""
+LONGEST = 1.0
+"""Seconds; where a batch takes longer, no larger ones are tried."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def measure(compute: Compute, sample: Inputs) -> Speed:
     """The speed with batches of 1, 4, 16, ... times the same sample; it has a batch of 1."""
     seconds: dict[int, float] = {}
     batch = 1
-    while batch <= LARGEST_BATCH:
+    while batch <= LARGEST_BATCH and max(seconds.values(), default=0) < LONGEST:
         inputs = {name: value.repeat_interleave(batch, 0) for name, value in sample.items()}
         seconds[batch] = seconds_of(lambda given=inputs: compute(given))  # type: ignore[misc]
         batch *= 4
