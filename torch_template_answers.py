@@ -73,9 +73,10 @@ def one_line(text: str, question: str) -> str:
 
 
 def toml(line: str) -> str:
-    """`line`, which has passed `one_line`, as a TOML string with its quotes."""
+    """`line`, which has passed `one_line`, as a string of TOML or YAML with its quotes."""
     escaped = line.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    shown = (c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped)
+    return f'"{"".join(shown)}"'
 
 
 def default_slug(name: str) -> str:
