@@ -16,7 +16,8 @@ from conftest import CHOICES, TEMPLATE, Render
 COMMON = {
     ".": """
         .cookiecutter.yaml .editorconfig .gitattributes .gitignore .pre-commit-config.yaml LICENSE
-        README.md device.toml pyproject.toml requirements-torch-cpu.txt requirements-torch.txt train.py
+        README.md device.toml pyproject.toml requirements-torch-cpu.txt requirements-torch.txt
+        train.py
     """,
     ".vscode": "extensions.json settings.json",
     "PACKAGE": """
