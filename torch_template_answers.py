@@ -9,12 +9,15 @@ cookiecutter prints a traceback.)
 
 from __future__ import annotations
 
+import json
 import keyword
+import os
 import re
 import sys
 import unicodedata
 from pathlib import Path
 
+import click
 from cookiecutter.exceptions import FailedHookException
 from jinja2 import Environment, pass_context
 from jinja2.ext import Extension
@@ -30,6 +33,9 @@ EMAIL = re.compile(
 )
 
 EXTRAS = ("agents", "container", "korean", "notebook", "vscode")
+
+STARTED_IN = Path.cwd()  # cookiecutter goes elsewhere to render
+QUESTIONS = Path(__file__).with_name("cookiecutter.json")  # not there if this is installed
 
 # A package of such a name would hide what the project imports, or stand where git looks away.
 PROJECT_FILES = "build data dist env runs test tests train venv"
@@ -76,9 +82,10 @@ def one_line(text: str, question: str) -> str:
 
 
 def toml(line: str) -> str:
-    """`line`, which has passed `one_line`, as a TOML string with its quotes."""
+    """`line`, which has passed `one_line`, as a string of TOML or YAML with its quotes."""
     escaped = line.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    shown = (c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped)
+    return f'"{"".join(shown)}"'
 
 
 def default_slug(name: str) -> str:
@@ -176,14 +183,42 @@ class TaskFiles:
         return sorted([*paths, *shared], key=lambda path: path.rpartition("/")[2])
 
 
+def refuse_wrong_command() -> None:
+    """Say in one sentence what cookiecutter's command would ignore, or say by a traceback."""
+    command = click.get_current_context(silent=True)
+    options = command.params if command else {}
+    given, output, path = options.get("extra_context"), options.get("output_dir"), QUESTIONS
+    if isinstance(given, dict) and path.is_file():
+        known = json.loads(path.read_text("utf-8"))
+        shown = ", ".join(name for name in known if not name.startswith("_"))
+        for name in given:
+            if name not in known:
+                raise AnswerRefused(f"There is no question {name!a}: they are {shown}.")
+    if output:
+        folder = Path(output).absolute()
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            reason = "cannot be written to" if there.is_dir() else "is not a folder"
+            raise AnswerRefused(f"{str(there)!a} {reason}: name another one with --output-dir.")
+
+
 def template_folder() -> str:
-    """The template's folder, as the inside of a string literal of Python: ASCII with escapes.
+    """The template's folder, as the inside of a string literal of Python.
 
     Cookiecutter and cruft render hooks while the template's folder is the current one. This module
     may be elsewhere: cruft needs it installed.
     """
     here = Path.cwd()
-    folder = here if (here / "detection").is_dir() else Path(__file__).resolve().parent
+    return literal(here if (here / "detection").is_dir() else Path(__file__).resolve().parent)
+
+
+def started_in() -> str:
+    """The folder in which the user typed the command, likewise."""
+    return literal(STARTED_IN)
+
+
+def literal(folder: Path) -> str:
+    """A path as the inside of a string literal of Python: ASCII with escapes."""
     escaped = folder.as_posix().encode("unicode_escape").decode("ascii")
     return escaped.replace('"', '\\"')
 
@@ -193,9 +228,10 @@ class Answers(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
+        refuse_wrong_command()
         filters = (one_line, toml, default_slug, package_of, email, extras)
         environment.filters.update({function.__name__: function for function in filters})
-        environment.globals["template_folder"] = template_folder
+        environment.globals |= {"template_folder": template_folder, "started_in": started_in}
         for folder in ("wing", "report"):
             files = TaskFiles(folder)
             environment.globals |= {f"{folder}_file": files.name, f"{folder}_path": files.path}

@@ -4,7 +4,6 @@ Each source is asked through a `Machine`, with a time limit, and answers in the 
 Standard library only, Python 3.10 or newer.
 """
 
-import csv
 import json
 import re
 import sys
@@ -193,9 +192,10 @@ def _fault(output: Output, has_gpus: bool) -> str:
 
 def _rows(text: str, fields: Sequence[str]) -> Iterator[tuple[Gpu, str]]:
     """The GPUs, each with the driver's version; warnings and other lines are skipped."""
-    for row in _csv(text):
-        end = len(row) - len(fields) + 2  # a name may hold commas, which nvidia-smi does not quote
-        row = [*row[:1], ", ".join(row[1:end]), *row[end:]]
+    for line in text.splitlines():
+        row = line.split(",")
+        end = len(row) - len(fields) + 2  # a name may hold commas and quotes: nothing is quoted
+        row = [*row[:1], ",".join(row[1:end]), *row[end:]]
         cells = dict(zip(fields, (cell.strip() for cell in row), strict=False))
         driver = version_in(cells.get("driver_version"))
         uuid = _known(cells.get("uuid", ""))
@@ -212,15 +212,6 @@ def _rows(text: str, fields: Sequence[str]) -> Iterator[tuple[Gpu, str]]:
             ),
             driver,
         )
-
-
-def _csv(text: str) -> Iterator[list[str]]:
-    """Lines as cells, each line by itself: a broken one does not spoil the others."""
-    for line in text.splitlines():
-        try:
-            yield from csv.reader([line], skipinitialspace=True)
-        except csv.Error:
-            continue
 
 
 def _known(cell: str) -> str | None:

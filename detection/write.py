@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .builds import BUILDS, INDEX
+from .builds import BUILDS, INDEX, OFFERED
 from .detect import Found
 from .plan import Plan
 
@@ -58,7 +58,16 @@ def write_torch_build(project: Path, index_url: str | None) -> bool:
         return False
     write_text(pyproject, for_uv)
     write_text(requirements, for_pip)
+    _keep_answer(project / ".cookiecutter.yaml", build)
     return True
+
+
+def _keep_answer(path: Path, build: str) -> None:
+    """Make the build the answer of updates, which may be made on other machines than this one."""
+    if build in OFFERED and path.is_file():
+        answer = re.compile(r'^  torch_build: "\w+"$', re.MULTILINE)
+        text = path.read_text(encoding="utf-8")
+        write_text(path, answer.sub(f'  torch_build: "{build}"', text))
 
 
 def _with_build(text: str, build: str) -> str | None:

@@ -4,13 +4,15 @@ Runs in the new project's folder, with cookiecutter's own Python, without torch.
 the machine cannot be examined, the project keeps the build that was chosen, and has no device.toml.
 """
 
+import os
+import re
 import sys
 from pathlib import Path
 
 TEMPLATE = "{{ template_folder() }}"
+STARTED_IN = "{{ started_in() if started_in is defined else '' }}"
 PROJECT = Path.cwd()
 PACKAGE = "{{ cookiecutter.__package }}"
-SLUG = "{{ cookiecutter.project_slug }}"
 BUILD = "{{ cookiecutter.torch_build }}"
 
 
@@ -41,9 +43,33 @@ def fit_to_machine():
     ]
 
 
+def next_steps():
+    """What to type next, one command a line: && is not known to every shell."""
+    try:
+        folder = os.path.relpath(PROJECT, STARTED_IN)
+    except ValueError:  # unknown, or on another drive of Windows
+        folder = str(PROJECT)
+    if not re.fullmatch(r"[\w./\\:-]+", folder):
+        folder = f'"{folder}"'
+    return [
+        "Next:",
+        f"  cd {folder}",
+        "  uv run train.py",
+        "or with pip, in an environment of Python 3.11 or newer:",
+        "  python -m pip install -r requirements-torch.txt",
+        "  python -m pip install -e .",
+        "  python train.py",
+        "To put it under version control, type there:",
+        "  git init",
+        "  git add .",
+        '  git commit -m "From the template"',
+    ]
+
+
 def say(line):
-    """Print in ASCII, which every terminal can show."""
-    print(line.encode("ascii", "backslashreplace").decode("ascii"))
+    """Print it, with escapes for what the terminal cannot show."""
+    encoding = sys.stdout.encoding or "ascii"
+    print(line.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def main():
@@ -54,12 +80,8 @@ def main():
     except Exception as error:
         lines = [f"This machine was not looked at ({type(error).__name__}: {error})."]
     try:
-        for line in lines:
+        for line in (*lines, *next_steps()):
             say(line)
-        say(f"Next, with uv:   cd {SLUG} && uv run train.py")
-        say("  or with pip:   python -m pip install -r requirements-torch.txt")
-        say("                 python -m pip install -e .")
-        say("                 python train.py")
     except OSError:
         pass  # the output is closed
 

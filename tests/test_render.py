@@ -15,8 +15,9 @@ from conftest import CHOICES, TEMPLATE, Render
 # What users receive, whatever they answer: folder -> its files ...
 COMMON = {
     ".": """
-        .editorconfig .gitattributes .gitignore .pre-commit-config.yaml LICENSE README.md
-        device.toml pyproject.toml requirements-torch-cpu.txt requirements-torch.txt train.py
+        .cookiecutter.yaml .editorconfig .gitattributes .gitignore .pre-commit-config.yaml LICENSE
+        README.md device.toml pyproject.toml requirements-torch-cpu.txt requirements-torch.txt
+        train.py
     """,
     ".vscode": "extensions.json settings.json",
     "PACKAGE": """
