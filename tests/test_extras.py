@@ -42,9 +42,8 @@ def test_an_extra_brings_its_files_and_no_others(rendered: Render, extra: str) -
     ("text", "chosen"),
     [
         ("none", ""),
-        ("", ""),
         ("vscode,agents", "agents,vscode"),
-        (" Notebook;  korean ", "korean,notebook"),
+        (" Notebook;  korean, ", "korean,notebook"),
         ("all", ",".join(EXTRAS)),
     ],
 )
@@ -52,7 +51,7 @@ def test_several_extras_are_typed_with_commas(text: str, chosen: str) -> None:
     assert extras(text) == chosen
 
 
-@pytest.mark.parametrize("text", ["docker", "agents,jupyter", "x" * 100])
+@pytest.mark.parametrize("text", ["", "docker", "agents,jupyter", "x" * 100])
 def test_an_unknown_extra_is_refused_with_the_known_ones(text: str) -> None:
     with pytest.raises(FailedHookException) as refused:
         extras(text)
