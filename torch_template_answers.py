@@ -139,8 +139,8 @@ def email(text: str, question: str) -> str:
 
 def extras(text: str) -> str:
     """The extras that were asked for, in the order of ``EXTRAS``, with commas between them."""
-    asked = set(re.split(r"[\s,;]+", text.strip().lower())) - {"", "none"}
-    if unknown := sorted(asked - {*EXTRAS, "all"}):
+    asked = set(re.findall(r"[^\s,;]+", text.lower())) or {""}
+    if unknown := sorted(asked - {*EXTRAS, "all", "none"}):
         known = ", ".join(EXTRAS)
         raise AnswerRefused(f"extras has no {unknown[0][:40]!a}: choose of {known}; all; or none.")
     return ",".join(name for name in EXTRAS if asked & {name, "all"})

@@ -21,8 +21,10 @@ from PIL import Image
 DOCS = TEMPLATE / "docs"
 PAGES = sorted(path.stem for path in DOCS.glob("*.md") if path.stem != "README")
 PACKAGE = "my_torch_project"
-# Not among the trainings: it has a test of its own.
-BY_HAND = {"update", "transfer"}
+SETTINGS = TEMPLATE / "{{cookiecutter.project_slug}}/{{cookiecutter.__package}}/engine/settings.py"
+HAS_INIT_FROM = "init_from" in SETTINGS.read_text("utf-8")
+# Not among the trainings: the first has a test of its own.
+BY_HAND = {"update"} if HAS_INIT_FROM else {"update", "transfer"}
 MAX_LINES = 40
 # What is typed is above the file, so the pages train as they say but for the time it takes.
 BRIEF = 'device = "cpu"\nepochs = 1\nlimit_batches = 10\n'
@@ -163,6 +165,13 @@ def test_an_own_schedule_sets_the_rate(followed: dict[str, Done]) -> None:
     assert followed["own-scheduler"].row("steps")["lr"] == pytest.approx(2e-3 * 0.1**2)
 
 
+@pytest.mark.skipif(not HAS_INIT_FROM, reason="train has no --init-from yet")
+def test_a_run_starts_where_another_one_ended(followed: dict[str, Done]) -> None:
+    done = followed["transfer"]
+    assert "first" in next(line for line in done.outputs[1].splitlines() if "tarts from" in line)
+    assert done.row("second")["train/loss"] < 0.9 * done.row("first")["train/loss"]
+
+
 def test_two_optimizers_train_and_are_kept(followed: dict[str, Done]) -> None:
     checkpoint = followed["two-optimizers"].checkpoint("both")
     assert len(checkpoint["muon"]["state"]) == 1  # the last layer
@@ -201,9 +210,11 @@ def test_an_exported_model_answers_without_torch_and_the_project(
     assert all(0.1 <= float(line.split()[2]) <= 1 for line in lines)
 
 
-def run(folder: Path, *words: str) -> str:
+def run(folder: Path, *words: str, **variables: str) -> str:
     """What a command prints; it must succeed."""
-    done = subprocess.run(words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run(
+        words, cwd=folder, env=ENVIRONMENT | variables, capture_output=True, text=True
+    )
     assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -214,52 +225,42 @@ def test_two_processes_make_one_run_which_one_process_resumes(followed: dict[str
     assert done.checkpoint("two")["progress"]["step"] == 20
 
 
-def test_git_alone_merges_what_is_new_in_the_template(tmp_path: Path, config_file: Path) -> None:
+def test_cruft_brings_what_is_new_in_the_template_and_extras_later(
+    tmp_path: Path, config_file: Path
+) -> None:
     """A team changed one of its files, and the template one of its own."""
-    old, new = copy_of_the_template(tmp_path / "old"), copy_of_the_template(tmp_path / "new")
-    change_a_wing(new)
-    (tmp_path / "home").mkdir()
-    first, second = (blocks.splitlines() for blocks in blocks_in(read("update"), "sh"))
-    create = "cookiecutter SOURCE --no-input task=image_classification"
-    for line, source in ((create, old), *((line, new) for line in (*first, TEAM, *second))):
-        folder = tmp_path / "home" / ("my-torch-project" if line != create else "")
-        if line == TEAM:
-            edit_as_a_team(folder)
-        words = shlex.split(line.replace("gh:org/torch-template", "SOURCE"))
-        words = [str(source) if word == "SOURCE" else word for word in words]
-        if words[0] == "cookiecutter":
-            words[1:1] = ["--config-file", str(config_file)]
-            words[0:1] = [sys.executable, "-m", "cookiecutter"]
-        run(folder, *words)
-    project = tmp_path / "home" / "my-torch-project"
+    template, project = copy_of_the_template(tmp_path / "template"), tmp_path / "my-torch-project"
+    environment = {"COOKIECUTTER_CONFIG": str(config_file), "PYTHONPATH": str(template)}
+    cruft = [sys.executable, "-m", "cruft"]
+    run(tmp_path, *cruft, "create", str(template), "--no-input", **environment)
+    run(project, "git", "init", "--quiet")
+    commit(project, "New project")
+    with (project / PACKAGE / "models.py").open("a", encoding="utf-8") as file:
+        file.write("\n# Ours.\n")
+    package = template / "{{cookiecutter.project_slug}}" / "{{cookiecutter.__package}}"
+    with (package / "engine" / "files.py").open("a", encoding="utf-8") as file:
+        file.write("\nUPDATED = True\n")
+    commit(template, "Update")
+    for command in commands_in(read("update")):
+        words = shlex.split(command)
+        run(project, *(cruft if words[0] == "cruft" else words[:1]), *words[1:], **environment)
     assert "Ours." in (project / PACKAGE / "models.py").read_text("utf-8")
     assert "UPDATED" in (project / PACKAGE / "engine" / "files.py").read_text("utf-8")
-    assert (project / "device.toml").is_file()
-    assert run(project, "git", "status", "--porcelain") == ""
+    assert (project / "Dockerfile").is_file() and not list(project.rglob("*.rej"))
 
 
-TEAM = "git commit --all --message Ours"
-
-
-def edit_as_a_team(project: Path) -> None:
-    path = project / PACKAGE / "models.py"
-    path.write_text(path.read_text("utf-8") + "\n# Ours.\n", encoding="utf-8")
-
-
-def change_a_wing(template: Path) -> None:
-    package = template / "{{cookiecutter.project_slug}}" / "{{cookiecutter.__package}}"
-    path = package / "engine" / "files.py"
-    path.write_text(path.read_text("utf-8") + "\nUPDATED = True\n", encoding="utf-8")
+def commit(folder: Path, message: str) -> None:
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", message)
 
 
 def copy_of_the_template(folder: Path) -> Path:
-    """What a clone would hold."""
-    names = ["cookiecutter.json", "torch_template_answers.py", "hooks", "detection", "templates"]
-    for name in [*names, "{{cookiecutter.project_slug}}"]:
-        source = TEMPLATE / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name)
-        else:
-            folder.mkdir(exist_ok=True)
-            shutil.copy(source, folder / name)
+    """A repository with what a clone would hold."""
+    listed = run(TEMPLATE, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, listed.split("\0")):
+        if (TEMPLATE / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(TEMPLATE / name, folder / name)
+    run(folder, "git", "init", "--quiet")
+    commit(folder, "As it is")
     return folder

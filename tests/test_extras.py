@@ -22,6 +22,7 @@ from test_render import files_of, paths_in
 from torch_template_answers import EXTRAS, extras
 
 PACKAGE = "my_torch_project"
+HADOLINT = shutil.which("hadolint", path=str(Path(sys.executable).parent))
 FILES = {
     "agents": {".": "AGENTS.md"},
     "container": {".": ".devcontainer.json .dockerignore Dockerfile"},
@@ -41,9 +42,8 @@ def test_an_extra_brings_its_files_and_no_others(rendered: Render, extra: str) -
     ("text", "chosen"),
     [
         ("none", ""),
-        ("", ""),
         ("vscode,agents", "agents,vscode"),
-        (" Notebook;  korean ", "korean,notebook"),
+        (" Notebook;  korean, ", "korean,notebook"),
         ("all", ",".join(EXTRAS)),
     ],
 )
@@ -51,7 +51,7 @@ def test_several_extras_are_typed_with_commas(text: str, chosen: str) -> None:
     assert extras(text) == chosen
 
 
-@pytest.mark.parametrize("text", ["docker", "agents,jupyter", "x" * 100])
+@pytest.mark.parametrize("text", ["", "docker", "agents,jupyter", "x" * 100])
 def test_an_unknown_extra_is_refused_with_the_known_ones(text: str) -> None:
     with pytest.raises(FailedHookException) as refused:
         extras(text)
@@ -60,16 +60,16 @@ def test_an_unknown_extra_is_refused_with_the_known_ones(text: str) -> None:
     assert all(name in sentence for name in EXTRAS)
 
 
-def test_the_dockerfile_is_short_clean_and_not_for_root(rendered: Render) -> None:
+@pytest.mark.skipif(not HADOLINT, reason="hadolint is packaged for 64-bit Linux on x86 only")
+def test_hadolint_has_nothing_to_say(rendered: Render) -> None:
+    command = [str(HADOLINT), "--failure-threshold", "style", "Dockerfile"]
     project = rendered(extras="container")
-    hadolint = Path(sys.executable).with_name("hadolint")
-    done = subprocess.run(
-        [hadolint, "--failure-threshold", "style", "Dockerfile"],
-        cwd=project,
-        capture_output=True,
-        text=True,
-    )
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("", 0)
+
+
+def test_the_dockerfile_is_short_and_not_for_root(rendered: Render) -> None:
+    project = rendered(extras="container")
     text = (project / "Dockerfile").read_text("utf-8")
     steps = [line.split()[0] for line in text.splitlines() if re.match("[A-Z]+ ", line)]
     assert len(steps) <= 12 and "USER" in steps[: steps.index("COPY")]
