@@ -52,36 +52,36 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         "image_classification": {
             "PACKAGE/vision": """
                 __init__.py batches.py cache.py class_metrics.py class_weights.py classifiers.py
-                digits.py exported.py folders.py headers.py image_folder.py images.py inspection.py
-                listing.py mirroring.py normalize.py pretrained.py reference.py resizing.py
-                sources.py threads.py
+                decoding.py digits.py exported.py folders.py headers.py image_folder.py images.py
+                inspection.py listing.py mirroring.py normalize.py pretrained.py reference.py
+                resizing.py sources.py threads.py
             """,
             "PACKAGE/report": "best_classes.py calibration.py confusion.py mistakes.py panels.py",
         },
         "semantic_segmentation": {
             "PACKAGE/vision": """
-                __init__.py cache.py exported.py headers.py images.py inspection.py legend.py
-                listing.py mask_files.py mask_folder.py masks.py normalize.py overlays.py pairs.py
-                pretrained.py reference.py resizing.py run_lengths.py scenes.py segmenters.py
-                sources.py survey.py threads.py
+                __init__.py cache.py decoding.py exported.py headers.py images.py inspection.py
+                legend.py listing.py mask_files.py mask_folder.py masks.py normalize.py overlays.py
+                pairs.py pretrained.py reference.py resizing.py run_lengths.py scenes.py
+                segmenters.py sources.py survey.py threads.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
         },
         "object_detection": {
             "PACKAGE/vision": """
-                __init__.py annotations.py box_folder.py boxes.py cache.py coco.py detectors.py
-                exported.py headers.py image_files.py images.py inspection.py listing.py matching.py
-                metrics.py pairs.py pretrained.py reference.py resizing.py scenes.py scoring.py
-                sources.py threads.py voc.py yolo.py yolo_config.py
+                __init__.py annotations.py box_folder.py boxes.py cache.py coco.py decoding.py
+                detectors.py exported.py headers.py image_files.py images.py inspection.py
+                listing.py matching.py metrics.py pairs.py pretrained.py reference.py resizing.py
+                scenes.py scoring.py sources.py threads.py voc.py yolo.py yolo_config.py
             """,
             "PACKAGE/report": "boxes.py class_bars.py panels.py precision_recall.py",
         },
         "tabular_regression": {
             "PACKAGE/tabular": """
-                __init__.py class_metrics.py class_names.py class_weights.py columns.py
-                dates.py delimited.py embedded.py encodings.py exported.py inspection.py layers.py
-                layout.py metrics.py number_columns.py number_texts.py reference.py splits.py
-                table_files.py table_splits.py tables.py
+                __init__.py class_metrics.py class_names.py class_weights.py columns.py dates.py
+                delimited.py embedded.py encodings.py exported.py inspection.py layers.py layout.py
+                metrics.py number_columns.py number_texts.py reference.py splits.py table_files.py
+                table_splits.py tables.py
             """,
             "PACKAGE/report": """
                 best_classes.py calibration.py confusion.py mistakes.py probabilities.py tables.py
@@ -91,8 +91,8 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/text": """
                 __init__.py class_metrics.py class_names.py class_weights.py delimited.py
                 encodings.py exported.py folders.py inspection.py layout.py listing.py names.py
-                reading.py reference.py
-                table_files.py table_splits.py tables.py texts.py vocabulary.py
+                reading.py reference.py table_files.py table_splits.py tables.py texts.py
+                vocabulary.py
             """,
             "PACKAGE/report": "best_classes.py calibration.py confusion.py mistakes.py tables.py",
         },
