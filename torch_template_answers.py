@@ -48,6 +48,7 @@ DEPENDENCIES = """
     lightning_utilities contourpy cycler fonttools kiwisolver pyparsing dateutil python_dateutil
     typing_extensions six yaml pyyaml setuptools pip wheel hatchling uv cookiecutter
     onnx onnxruntime onnxscript onnx_ir ml_dtypes google flatbuffers
+    fastapi starlette uvicorn h11 httptools anyio prometheus_client
     babel pycocotools faster_coco_eval alembic mlflow sqlalchemy tensorboard wandb
     ipykernel ipython pytest iniconfig pluggy ruff mypy mypy_extensions pathspec pre_commit
     virtualenv

@@ -1,9 +1,11 @@
 """Renders projects for the tests, in process and far from the user's own settings."""
 
+import functools
 import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,6 +29,7 @@ CHOICES: dict[str, list[str]] = {
 }
 
 Render = Callable[..., Path]
+Exported = Callable[[str], tuple[Path, subprocess.CompletedProcess[str]]]
 
 # What tools leave in the template's folders would be rendered, or break the rendering.
 sys.dont_write_bytecode = True
@@ -43,8 +46,10 @@ class ByTask(LoadScopeScheduling):  # type: ignore[misc]
         for group in ("test_docs.py", "test_faults.py", "test_update.py", "test_types_are_right"):
             if group in nodeid:
                 return group
-        task = re.search(r"test_projects\.py::.*\[(\w+)", nodeid)
-        return task[1] if task and task[1] in CHOICES["task"] else nodeid
+        found = re.search(r"test_(projects|export|serve)\.py::[^\[]*\[?(\w*)", nodeid)
+        if found and found[2] in CHOICES["task"]:
+            return f"{found[2]}, exported" if found[1] in ("export", "serve") else found[2]
+        return "tabular_regression, exported" if "test_serve.py" in nodeid else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByTask:
@@ -116,3 +121,18 @@ def rendered(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Render
         return projects[key]
 
     return render_once
+
+
+@pytest.fixture(scope="session")
+def exported(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """`exported(task)`: a project whose run "own" was exported, and what that said."""
+    from test_export import PROGRAM
+    from test_predict import FLAGS, SPLITS, call, make_data
+
+    @functools.cache
+    def export_once(task: str) -> tuple[Path, subprocess.CompletedProcess[str]]:
+        project = render(tmp_path_factory.mktemp("exported"), task=task)
+        make_data(task, project)
+        return project, call(project, "-c", PROGRAM, *FLAGS[task], *SPLITS)
+
+    return export_once

@@ -29,7 +29,7 @@ def load(render: Render, folder: Path, task: str, name: str) -> Iterator[Package
         part: importlib.import_module(f"{name}.{part}")
         for part in (
             *("hyperparameters", "loaders", "engine.errors", "engine.splits", "engine.data"),
-            *("vision.images", "vision.headers", "vision.inspection"),
+            *("vision.images", "vision.decoding", "vision.headers", "vision.inspection"),
         )
     }
     yield SimpleNamespace(

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Render
+from conftest import Exported, Render
 from test_predict import FLAGS, PACKAGE, SPLITS, call, make_data
 
 pytest.importorskip("onnxruntime")
@@ -91,11 +91,9 @@ assert "batch_size" in card and "## Limits" in card and "model.onnx" in card
 
 
 def test_a_graph_that_was_exported_says_what_predict_says(
-    render: Render, tmp_path: Path, export_task: str
+    exported: Exported, export_task: str
 ) -> None:
-    project = render(tmp_path, task=export_task)
-    make_data(export_task, project)
-    done = call(project, "-c", PROGRAM, *FLAGS[export_task], *SPLITS)
+    _, done = exported(export_task)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Largest difference" in done.stdout and "| model.onnx" in done.stdout
 

@@ -27,14 +27,15 @@ COMMON = {
     "PACKAGE/cli": """
         __init__.py arguments.py benchmark.py best_model.py check_data.py compare.py doctor.py
         doctor_checks.py evaluate.py export.py find_batch_size.py find_lr.py library.py main.py
-        predict.py report.py runs.py train.py
+        predict.py report.py runs.py serve.py train.py
     """,
     "PACKAGE/engine": """
-        __init__.py bootstrap.py builds.py calibration.py checkpoint.py comparison.py conformal.py
-        data.py data_report.py device.py distributed.py errors.py evaluation.py export_check.py
-        exporting.py files.py inputs.py intervals.py judgement.py loading.py machine.py
-        metric_log.py mlflow_tracker.py model_card.py onnx_session.py profiler.py pt2_session.py
-        quantization.py result_table.py run.py run_directory.py run_records.py seeding.py
+        __init__.py batching.py bootstrap.py builds.py calibration.py checkpoint.py comparison.py
+        conformal.py data.py data_report.py device.py distributed.py errors.py evaluation.py
+        export_check.py exporting.py files.py inputs.py intervals.py judgement.py loading.py
+        machine.py metric_log.py mlflow_tracker.py model_card.py model_server.py onnx_session.py
+        profiler.py pt2_session.py quantization.py result_table.py run.py run_directory.py
+        run_records.py seeding.py server_files.py server_metrics.py server_page.py serving.py
         settings.py signals.py speed.py splits.py tensorboard_tracker.py tracker.py tracking.py
         wandb_tracker.py
     """,
@@ -54,36 +55,37 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         "image_classification": {
             "PACKAGE/vision": """
                 __init__.py batches.py cache.py class_metrics.py class_weights.py classifiers.py
-                digits.py exported.py folders.py headers.py image_folder.py images.py inspection.py
-                listing.py mirroring.py normalize.py pretrained.py reference.py resizing.py
-                sources.py threads.py
+                decoding.py digits.py endpoint.py exported.py folders.py headers.py image_folder.py
+                images.py inspection.py listing.py mirroring.py normalize.py pictures.py
+                pretrained.py reference.py resizing.py sources.py threads.py
             """,
             "PACKAGE/report": "best_classes.py calibration.py confusion.py mistakes.py panels.py",
         },
         "semantic_segmentation": {
             "PACKAGE/vision": """
-                __init__.py cache.py exported.py headers.py images.py inspection.py legend.py
-                listing.py mask_files.py mask_folder.py masks.py normalize.py overlays.py pairs.py
-                pretrained.py reference.py resizing.py run_lengths.py scenes.py segmenters.py
-                sources.py survey.py threads.py
+                __init__.py cache.py decoding.py endpoint.py exported.py headers.py images.py
+                inspection.py legend.py listing.py mask_files.py mask_folder.py masks.py
+                normalize.py overlays.py pairs.py pictures.py pretrained.py reference.py resizing.py
+                run_lengths.py scenes.py segmenters.py sources.py survey.py threads.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
         },
         "object_detection": {
             "PACKAGE/vision": """
-                __init__.py annotations.py box_folder.py boxes.py cache.py coco.py detectors.py
-                exported.py headers.py image_files.py images.py inspection.py listing.py matching.py
-                metrics.py pairs.py pretrained.py reference.py resizing.py scenes.py scoring.py
-                sources.py threads.py voc.py yolo.py yolo_config.py
+                __init__.py annotations.py box_folder.py boxes.py cache.py coco.py decoding.py
+                detectors.py endpoint.py exported.py headers.py image_files.py images.py
+                inspection.py listing.py matching.py metrics.py pairs.py pictures.py pretrained.py
+                reference.py resizing.py scenes.py scoring.py sources.py threads.py voc.py yolo.py
+                yolo_config.py
             """,
             "PACKAGE/report": "boxes.py class_bars.py panels.py precision_recall.py",
         },
         "tabular_regression": {
             "PACKAGE/tabular": """
-                __init__.py class_metrics.py class_names.py class_weights.py columns.py
-                dates.py delimited.py embedded.py encodings.py exported.py inspection.py layers.py
-                layout.py metrics.py number_columns.py number_texts.py reference.py splits.py
-                table_files.py table_splits.py tables.py
+                __init__.py class_metrics.py class_names.py class_weights.py columns.py dates.py
+                delimited.py embedded.py encodings.py endpoint.py exported.py inspection.py
+                layers.py layout.py metrics.py number_columns.py number_texts.py reference.py
+                splits.py table_files.py table_splits.py tables.py
             """,
             "PACKAGE/report": """
                 best_classes.py calibration.py confusion.py mistakes.py probabilities.py tables.py
@@ -92,9 +94,9 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         "text_classification": {
             "PACKAGE/text": """
                 __init__.py class_metrics.py class_names.py class_weights.py delimited.py
-                encodings.py exported.py folders.py inspection.py layout.py listing.py names.py
-                reading.py reference.py
-                table_files.py table_splits.py tables.py texts.py vocabulary.py
+                encodings.py endpoint.py exported.py folders.py inspection.py layout.py listing.py
+                names.py reading.py reference.py table_files.py table_splits.py tables.py texts.py
+                vocabulary.py
             """,
             "PACKAGE/report": "best_classes.py calibration.py confusion.py mistakes.py tables.py",
         },

@@ -13,9 +13,10 @@ from torch import Tensor
 from ..engine.data_report import DataReport
 from ..engine.errors import UserError, join_errors
 from .cache import CacheRoom, FolderSettings, PixelCache
+from .decoding import Range
 from .folders import LabeledFiles, read_class_folders
 from .headers import find_pixel_range
-from .images import SUFFIXES, Range, image_size, read_image
+from .images import SUFFIXES, image_size, read_image
 from .inspection import inspect_images
 from .sources import Source, to_sources
 

@@ -17,9 +17,10 @@ from .annotations import AnnotatedImage, Annotations
 from .boxes import check_boxes, check_sizes
 from .cache import CacheRoom, FolderSettings, PixelCache
 from .coco import read_coco
+from .decoding import Range
 from .headers import find_pixel_range
 from .image_files import ImageFiles, Texts, pair_by_name
-from .images import SUFFIXES, Range, read_image
+from .images import SUFFIXES, read_image
 from .inspection import inspect_images
 from .listing import FileFinder
 from .pairs import split_missing

@@ -6,7 +6,8 @@ from PIL import ExifTags
 from ..engine.data_report import DataReport
 from ..engine.errors import UserError, join_errors
 from .annotations import Annotations, Faults, Size
-from .images import image_size, open_image
+from .decoding import open_image
+from .images import image_size
 
 TOLERANCE = 0.005  # fraction of an image by which a box may reach beyond it without a word
 FAR = 0.1  # fraction of an image; boxes that reach so far beyond it are no rounding errors

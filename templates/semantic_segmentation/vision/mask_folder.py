@@ -14,8 +14,9 @@ from torch.nn.functional import interpolate
 from ..engine.data_report import DataReport
 from ..engine.errors import join_errors
 from .cache import CacheRoom, FolderSettings, PixelCache
+from .decoding import ImageError, Range, open_image
 from .headers import find_pixel_range
-from .images import ImageError, Range, image_size, open_image, read_image
+from .images import image_size, read_image
 from .inspection import inspect_images
 from .legend import IGNORED, Legend
 from .mask_files import Pair, find_pairs

@@ -8,7 +8,7 @@ from PIL import Image, ImageFile
 from torch import Tensor
 
 from ..engine.errors import UserError
-from .images import ImageError, is_wide, open_image, turn_upright
+from .decoding import ImageError, is_wide, open_image, turn_upright
 from .legend import Legend, Value, as_json
 
 

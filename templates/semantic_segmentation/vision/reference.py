@@ -21,7 +21,7 @@ def prepare(pixels: np.ndarray) -> np.ndarray:
 
 def masks(outputs: dict[str, np.ndarray], height: int, width: int) -> np.ndarray:
     """The class of each pixel (N, H, W) of images with this height and width."""
-    square = outputs["logits"].argmax(axis=1)
+    square = outputs["logits"].argmax(axis=1).astype(np.int16)
     longest, side = max(height, width), square.shape[1]
     rows, columns = (
         np.minimum(np.arange(n) * max(1, n * side // longest) // n, side - 1)

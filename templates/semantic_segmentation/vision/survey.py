@@ -9,7 +9,7 @@ import numpy as np
 
 from ..engine.data_report import DataReport
 from ..engine.errors import UserError, join_errors
-from .images import open_image
+from .decoding import open_image
 from .legend import IGNORED, Legend, Value, read_legend
 from .masks import palette_of, to_numbers
 from .threads import try_all

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..engine.data_report import DataReport
-from .images import (
+from .decoding import (
     CANNOT_READ,
     ImageError,
     declared_range,

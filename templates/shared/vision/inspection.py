@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..engine.data_report import DataReport
 from ..engine.errors import UserError
-from .images import Range, open_image, oriented_size, to_rgb
+from .decoding import Range, open_image, oriented_size, to_rgb
 from .threads import try_all
 
 THUMBNAIL = 8  # pixels of each side

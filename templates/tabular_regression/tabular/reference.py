@@ -19,7 +19,8 @@ def prepare(rows: Sequence[Row], metadata: dict[str, Any]) -> dict[str, np.ndarr
     """Rows as the model takes them. A cell that is missing or None is empty.
 
     Numbers must be numbers: units, dates and decimal commas are read by the project only. The names
-    of the columns are in the metadata, as "numeric" and "categorical".
+    of the columns are in the metadata, as "numeric" and "categorical". Categories that the training
+    data has not are unknown: 0, like gaps.
     """
     gap = float("nan")
     numbers = [

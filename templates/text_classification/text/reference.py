@@ -10,7 +10,8 @@ To use the exported model:
 import re
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,19 @@ import numpy as np
 PADDING, UNKNOWN, FIRST = 0, 1, 2
 
 
-def prepare(texts: Sequence[str], metadata: dict[str, Any]) -> np.ndarray:
-    """The numbers of the tokens of each text, filled with PADDING: (N, L) int64."""
-    numbers = {token: number for number, token in enumerate(metadata["vocabulary"], start=FIRST)}
+def number_tokens(metadata: dict[str, Any]) -> dict[str, int]:
+    """The number of each token of the vocabulary."""
+    return {token: number for number, token in enumerate(metadata["vocabulary"], start=FIRST)}
+
+
+def prepare(
+    texts: Sequence[str], metadata: dict[str, Any], numbers: Mapping[str, int] | None = None
+) -> np.ndarray:
+    """The numbers of the tokens of each text, filled with PADDING: (N, L) int64.
+
+    Who calls this often keeps the ``numbers`` of ``number_tokens``.
+    """
+    numbers = number_tokens(metadata) if numbers is None else numbers
     options = metadata["hyperparameters"]
     rows = []
     for text in texts:
@@ -33,9 +44,15 @@ def prepare(texts: Sequence[str], metadata: dict[str, Any]) -> np.ndarray:
 
 
 def words(text: str) -> list[str]:
-    """Words, or single punctuation marks. In words are marks, such as the vowel signs of Hindi."""
+    """Words, or single punctuation marks."""
+    return word_pattern().findall(text)
+
+
+@cache
+def word_pattern() -> re.Pattern[str]:
+    """In words are marks, such as the vowel signs of Hindi."""
     marks = (chr(n) for n in range(sys.maxunicode) if unicodedata.category(chr(n))[0] == "M")
-    return re.findall(rf"[\w{''.join(marks)}]+|[^\w\s]", text)
+    return re.compile(rf"[\w{''.join(marks)}]+|[^\w\s]")
 
 
 def classes(outputs: dict[str, np.ndarray], metadata: dict[str, Any]) -> list[dict[str, float]]:

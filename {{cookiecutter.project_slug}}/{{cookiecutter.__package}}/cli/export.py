@@ -135,6 +135,7 @@ def export(exported: Exported, folder: Path, quantize: str | None) -> list[str]:
     from ..engine.calibration import Calibrated
     from ..engine.export_check import check_export
     from ..engine.exporting import write_graphs
+    from ..engine.server_files import write_server
 
     form, best = exported.form, exported.best
     hparams = vars(exported.settings.hparams)
@@ -145,6 +146,7 @@ def export(exported: Exported, folder: Path, quantize: str | None) -> list[str]:
     write_graphs(form, {**facts, "hyperparameters": plain}, folder)
     for module in (onnx_session, form.reference):
         shutil.copy(str(module.__file__), folder)
+    write_server(Path(str(form.reference.__file__)), folder)
     loaders, file = {name: exported.loader(name) for name in ("val", "test")}, folder / "model.onnx"
     judges = (best.model, best.criterion, loaders, exported.run)
     metrics, problems = check_export(form, *judges, folder)

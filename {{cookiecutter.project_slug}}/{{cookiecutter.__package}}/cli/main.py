@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "compute the metrics of a run on the test set",
     "predict": "predict for your own files with a run's best model",
     "export": "write a run's best model as files that run without this project",
+    "serve": "answer HTTP requests with a run's exported model",
     "benchmark": "measure speed, memory and metrics of a run's model, as it is and exported",
     "report": "draw the figures of a run and write its report.html again",
     "runs": "show a table of all runs",

@@ -15,10 +15,15 @@ import numpy as np
 class OnnxModel:
     """An ONNX file as a function of arrays, and what it knows of its data."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, threads: int = 0) -> None:
+        """Load the file; 0 threads are as many as there are cores."""
         import onnxruntime
 
-        self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
         self.outputs = [output.name for output in self.session.get_outputs()]
         saved = self.session.get_modelmeta().custom_metadata_map
         self.metadata: dict[str, Any] = {name: json.loads(text) for name, text in saved.items()}
