@@ -34,7 +34,7 @@ COMMON = {
         files.py inputs.py intervals.py judgement.py loading.py machine.py metric_log.py
         mlflow_tracker.py model_card.py onnx_session.py profiler.py quantization.py result_table.py
         run.py run_directory.py run_records.py seeding.py settings.py signals.py speed.py splits.py
-        tensorboard_tracker.py tracker.py tracking.py wandb_tracker.py
+        tensorboard_tracker.py tracker.py tracking.py wandb_tracker.py workers.py
     """,
     "PACKAGE/report": """
         __init__.py base.html.jinja compare.html.jinja compared_curves.py curves.py data.html.jinja
@@ -43,7 +43,7 @@ COMMON = {
     "tests": """
         conftest.py test_check_data.py test_debug.py test_device.py test_doctor.py
         test_find_batch_size.py test_find_lr.py test_layout.py test_loading.py test_report.py
-        test_settings.py test_splits.py test_steps.py test_task.py test_training.py
+        test_settings.py test_splits.py test_steps.py test_task.py test_training.py test_workers.py
     """,
 }
 # ... and what hangs on an answer. Questions that are not here change no file's name.

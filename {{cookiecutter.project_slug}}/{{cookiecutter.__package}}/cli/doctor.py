@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..engine.builds import INSTALL, REINSTALL, TORCH
 from ..engine.files import PROJECT
-from ..engine.machine import usable_cpus
+from ..engine.machine import SHM, usable_cpus
 
 PACKAGE = __name__.partition(".")[0]
 WRITE = f"python -m {PACKAGE} doctor --write"
@@ -108,9 +108,8 @@ def check_machine() -> list[Check]:
     toml = PROJECT / "device.toml"
     text = "has this machine's defaults" if toml.exists() else "not there"
     checks.append(judge("device.toml", toml.exists(), text, WRITE))
-    shm = Path("/dev/shm")  # worker processes hand over their batches there
-    if shm.exists():
-        size = shutil.disk_usage(shm).total / GIB
+    if SHM.exists():
+        size = shutil.disk_usage(SHM).total / GIB
         remedy = "Start the container with --shm-size=8g, or train with --num-workers 0"
         checks.append(judge("shared memory", size >= 1, f"/dev/shm has {size:.2f} GiB", remedy))
     return checks

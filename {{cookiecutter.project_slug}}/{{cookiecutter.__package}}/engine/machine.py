@@ -1,8 +1,12 @@
-"""How many CPUs this process may use."""
+"""What the system lets this process use: CPUs, shared memory, open files."""
 
 import os
 import re
+import shutil
 from pathlib import Path
+
+
+SHM = Path("/dev/shm")  # where Linux keeps the batches on their way from one process to another
 
 
 def usable_cpus(root: Path = Path("/")) -> int:
@@ -20,6 +24,23 @@ def usable_cpus(root: Path = Path("/")) -> int:
     # Quota and period; instead of a number, "max" and -1 mean no quota.
     pairs = re.findall(r"^([1-9]\d*)\s+([1-9]\d*)", "\n".join(texts), re.MULTILINE)
     return max(1, min([cpus, *(int(quota) // int(period) for quota, period in pairs)]))
+
+
+def describe_shared_memory() -> str:
+    """The size of /dev/shm, and how much of it is free."""
+    if not SHM.is_dir():
+        return "its size is unknown"
+    usage = shutil.disk_usage(SHM)
+    return f"{SHM} has {usage.total / 2**20:,.0f} MiB, {usage.free / 2**20:,.0f} of them free"
+
+
+def max_open_files() -> str:
+    """How many files this process may have open."""
+    try:
+        import resource  # which Windows does not have
+    except ImportError:
+        return "no more"
+    return f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]:,}"
 
 
 def _read(path: Path) -> str:

@@ -39,6 +39,8 @@ class RunSettings:
     """Number format of the heavy operations (automatic mixed precision)."""
     num_workers: CountOrZero = 0
     """Processes that load data. Data in memory needs none."""
+    start_method: Literal["auto", "fork", "forkserver", "spawn"] = "auto"
+    """How these processes start. auto: fork on Linux, spawn elsewhere. If they hang, try spawn."""
     accumulation_steps: Count = 1
     """Micro-batches into which each batch is cut when it does not fit in memory."""
     eval_batch_size: Count = 256
