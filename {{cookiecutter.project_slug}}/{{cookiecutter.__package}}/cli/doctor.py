@@ -105,6 +105,9 @@ def check_machine() -> list[Check]:
     disk, remedy = shutil.disk_usage(PROJECT).free / GIB, "Delete old folders in runs/"
     bad: State = "warning" if disk >= 0.5 else "broken"
     checks.append(judge("disk", disk >= 5, f"{disk:.1f} GiB free", remedy, bad))
+    is_project = (PROJECT / "pyproject.toml").is_file()
+    text, remedy = f"{PROJECT} has no pyproject.toml", "Type it in the project's folder"
+    checks.append(judge("project", is_project, str(PROJECT) if is_project else text, remedy))
     toml = PROJECT / "device.toml"
     text = "has this machine's defaults" if toml.exists() else "not there"
     checks.append(judge("device.toml", toml.exists(), text, WRITE))

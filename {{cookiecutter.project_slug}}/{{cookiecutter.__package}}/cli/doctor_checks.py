@@ -16,11 +16,11 @@ import torch
 from ..engine import device as hardware
 from ..engine.builds import CHANGE_BUILD, CU130, INSTALL, REINSTALL, TORCH, build_for
 from ..engine.errors import UserError
-from ..engine.files import PROJECT, read_toml, write_text
+from ..engine.files import PROJECT, read_text, read_toml, write_text
 from ..engine.machine import usable_cpus
 from .doctor import GIB, WRITE, Check, State, judge
 
-DEVICE_TOML = PROJECT / "device.toml"
+DEVICE_TOML, PYPROJECT = PROJECT / "device.toml", PROJECT / "pyproject.toml"
 NVIDIA_SIGNS = [*filter(os.path.exists, ("/dev/nvidia0", "/proc/driver/nvidia"))]
 NVIDIA_SIGNS += filter(shutil.which, ["nvidia-smi"])
 
@@ -47,7 +47,7 @@ def check_torch() -> Iterator[Check]:
     tested = f">={'.'.join(version.split('.')[:2])}," in TORCH
     text = f"{torch.__version__} (the project was tested with {TORCH})"
     yield judge("torch", tested, text, REINSTALL)
-    project = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    project = read_text(PYPROJECT) if PYPROJECT.is_file() else ""
     named = (re.findall(r"^# >>> torch build: (\S+)", project, re.MULTILINE) or ["pypi"])[0]
     # Without a GPU, the small build will do, whatever the project names.
     fits = named == "pypi" or build in ("", named) or (build == "cpu" and not NVIDIA_SIGNS)
