@@ -31,7 +31,7 @@ COMMON = {
     "PACKAGE/engine": """
         __init__.py bootstrap.py builds.py calibration.py checkpoint.py comparison.py data.py
         data_report.py device.py distributed.py errors.py evaluation.py export_check.py exporting.py
-        files.py inputs.py intervals.py judgement.py loading.py machine.py metric_log.py
+        files.py initial_weights.py inputs.py intervals.py judgement.py loading.py machine.py metric_log.py
         mlflow_tracker.py model_card.py onnx_session.py profiler.py quantization.py result_table.py
         run.py run_directory.py run_records.py seeding.py settings.py signals.py speed.py splits.py
         tensorboard_tracker.py tracker.py tracking.py wandb_tracker.py workers.py
@@ -53,8 +53,8 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/vision": """
                 __init__.py batches.py cache.py class_metrics.py class_weights.py classifiers.py
                 digits.py exported.py folders.py headers.py image_folder.py images.py inspection.py
-                listing.py mirroring.py normalize.py pretrained.py reference.py resizing.py
-                sources.py threads.py
+                listing.py mirroring.py normalize.py pixels.py pretrained.py reference.py
+                resizing.py sources.py threads.py
             """,
             "PACKAGE/report": "best_classes.py calibration.py confusion.py mistakes.py panels.py",
         },
@@ -62,7 +62,7 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/vision": """
                 __init__.py cache.py exported.py headers.py images.py inspection.py legend.py
                 listing.py mask_files.py mask_folder.py masks.py normalize.py overlays.py pairs.py
-                pretrained.py reference.py resizing.py run_lengths.py scenes.py segmenters.py
+                pixels.py pretrained.py reference.py resizing.py run_lengths.py scenes.py segmenters.py
                 sources.py survey.py threads.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
@@ -71,8 +71,8 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/vision": """
                 __init__.py annotations.py box_folder.py boxes.py cache.py coco.py detectors.py
                 exported.py headers.py image_files.py images.py inspection.py listing.py matching.py
-                metrics.py pairs.py pretrained.py reference.py resizing.py scenes.py scoring.py
-                sources.py threads.py voc.py yolo.py yolo_config.py
+                metrics.py pairs.py pixels.py pretrained.py reference.py resizing.py scenes.py
+                scoring.py sources.py threads.py voc.py yolo.py yolo_config.py
             """,
             "PACKAGE/report": "boxes.py class_bars.py panels.py precision_recall.py",
         },

@@ -3,6 +3,7 @@
 import dataclasses
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections import namedtuple
@@ -20,6 +21,7 @@ from {{ cookiecutter.__package }}.engine.device import resolve
 from {{ cookiecutter.__package }}.engine.distributed import Distributed
 from {{ cookiecutter.__package }}.engine.errors import TrainingFailed, UserError, explain
 from {{ cookiecutter.__package }}.engine.loading import make_batches
+from {{ cookiecutter.__package }}.engine.machine import SHM
 from {{ cookiecutter.__package }}.engine.run import Run
 from {{ cookiecutter.__package }}.engine.settings import RunSettings
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
@@ -71,12 +73,12 @@ def test_every_start_method_gives_the_batches_of_this_process(method: Any) -> No
     assert all(torch.equal(mine, other) for mine, other in zip(found, expected, strict=True))
 
 
-@pytest.mark.skipif(not workers.SHM.is_dir(), reason="batches go another way here")
+@pytest.mark.skipif(not SHM.is_dir(), reason="batches go another way here")
 def test_little_shared_memory_is_said_before_the_first_step(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(workers.shutil, "disk_usage", lambda _: usage(2**20, 0, 25_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(2**20, 0, 25_000))
     with pytest.raises(UserError, match=r"/dev/shm has 0 MiB.*--shm-size.*--num-workers 1\."):
         make_batches(Faulty(), BATCHES, 4, False, make_run())
     assert workers.choose_num_workers(Faulty(), 4, make_run(typed=False)) == 1
@@ -88,7 +90,7 @@ def test_little_shared_memory_is_said_before_the_first_step(
 def test_no_worker_is_waited_for_endlessly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "ASK_EVERY", 0.2)
     monkeypatch.setattr(workers, "TIME_LIMIT", 1.0)
-    with pytest.raises(TrainingFailed, match="no batch for 1 seconds.*--num-workers 0"):
+    with pytest.raises(TrainingFailed, match=r"no batch for 1 seconds.*--num-workers 0"):
         list(make_batches(Faulty("hangs"), BATCHES, 4, False, make_run()))
     for process in multiprocessing.active_children():
         process.kill()

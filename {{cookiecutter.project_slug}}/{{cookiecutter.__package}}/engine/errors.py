@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Sequence
+from pathlib import Path
 
 from .machine import describe_shared_memory, max_open_files
 
@@ -85,8 +86,10 @@ def explain(error: BaseException) -> TrainingFailed | None:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             return TrainingFailed(MANY_FILES.format(files=max_open_files()))
         if error.errno in NO_PERMISSION and name:
-            problem = f"No permission for{name} ({error.strerror})."
-            return TrainingFailed(f"{problem} Use another folder.")
+            return TrainingFailed(
+                f"No permission for{name} ({error.strerror}). Work in a folder of your own, or let "
+                f"its owner type `chmod -R g+w {Path(str(error.filename)).parent}`."
+            )
     elif is_out_of_memory(error):
         on_gpu = any(word in text for word in ("GPU", "CU", "MPS", "DEVICE"))
         return TrainingFailed(

@@ -5,7 +5,6 @@ import re
 import shutil
 from pathlib import Path
 
-
 SHM = Path("/dev/shm")  # where Linux keeps the batches on their way from one process to another
 
 

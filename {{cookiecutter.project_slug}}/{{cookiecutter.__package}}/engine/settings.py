@@ -105,6 +105,22 @@ class DebugSettings:
         return [f"This run is only a trial of the code ({', '.join(typed)})."] if typed else []
 
 
+@dataclass(frozen=True)
+class StartSettings:
+    """Where the weights come from. It decides the result, so a resumed run must have the same."""
+
+    init_from: str | None = None
+    """Start from the best weights of this run (its name, its directory, or latest). The optimizer,
+    the schedule and the statistics of the data are new."""
+    init_matching: str | None = None
+    """The same with a run whose model or classes differ: only weights of the same names and shapes
+    are taken, and the others are listed."""
+
+    def __post_init__(self) -> None:
+        if self.init_from and self.init_matching:
+            raise UserError("Use either --init-from or --init-matching, not both.")
+
+
 def parse_interval(text: str) -> tuple[int, str]:
     """An interval as (number, "steps" or "seconds"); 0 for never.
 

@@ -37,7 +37,7 @@ class WorkerLoader:
         warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
         try:
-            self._loader = DataLoader(
+            self._loader: DataLoader[Any] = DataLoader(
                 dataset,  # type: ignore[arg-type]  # torch's own type knows lists of indices only
                 batch_sampler=batches,
                 collate_fn=_share,
