@@ -176,14 +176,30 @@ def template_folder() -> str:
     return escaped.replace('"', '\\"')
 
 
+RENDERED: set[str] = set()  # the project's files that cookiecutter has rendered in this run
+
+
+def was_rendered(name: str) -> bool:
+    """Whether this run has written the file; --skip-if-file-exists keeps one that was there."""
+    is_new = name in RENDERED
+    RENDERED.discard(name)  # the next run in this process begins anew
+    return is_new
+
+
 class Answers(Extension):
     """Gives the filters and functions above to cookiecutter's templates."""
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Jinja calls it for every file that it renders; the text stays as it is."""
+        if name:
+            RENDERED.add(name)
+        return source
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         filters = (one_line, toml, default_slug, package_of, email)
         environment.filters.update({function.__name__: function for function in filters})
-        environment.globals["template_folder"] = template_folder
+        environment.globals |= {"template_folder": template_folder, "was_rendered": was_rendered}
         for folder in ("wing", "report"):
             files = TaskFiles(folder)
             environment.globals |= {f"{folder}_file": files.name, f"{folder}_path": files.path}

@@ -31,10 +31,10 @@ COMMON = {
     "PACKAGE/engine": """
         __init__.py bootstrap.py builds.py calibration.py checkpoint.py comparison.py data.py
         data_report.py device.py distributed.py errors.py evaluation.py export_check.py exporting.py
-        files.py initial_weights.py inputs.py intervals.py judgement.py loading.py machine.py metric_log.py
-        mlflow_tracker.py model_card.py onnx_session.py profiler.py quantization.py result_table.py
-        run.py run_directory.py run_records.py seeding.py settings.py signals.py speed.py splits.py
-        tensorboard_tracker.py tracker.py tracking.py wandb_tracker.py workers.py
+        files.py initial_weights.py inputs.py intervals.py judgement.py loading.py machine.py
+        metric_log.py mlflow_tracker.py model_card.py onnx_session.py profiler.py quantization.py
+        result_table.py run.py run_directory.py run_records.py seeding.py settings.py signals.py
+        speed.py splits.py tensorboard_tracker.py tracker.py tracking.py wandb_tracker.py workers.py
     """,
     "PACKAGE/report": """
         __init__.py base.html.jinja compare.html.jinja compared_curves.py curves.py data.html.jinja
@@ -62,8 +62,8 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
             "PACKAGE/vision": """
                 __init__.py cache.py exported.py headers.py images.py inspection.py legend.py
                 listing.py mask_files.py mask_folder.py masks.py normalize.py overlays.py pairs.py
-                pixels.py pretrained.py reference.py resizing.py run_lengths.py scenes.py segmenters.py
-                sources.py survey.py threads.py
+                pixels.py pretrained.py reference.py resizing.py run_lengths.py scenes.py
+                segmenters.py sources.py survey.py threads.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
         },
