@@ -224,15 +224,32 @@ def literal(folder: Path) -> str:
     return escaped.replace('"', '\\"')
 
 
+RENDERED: set[str] = set()  # the project's files that cookiecutter has rendered in this run
+
+
+def was_rendered(name: str) -> bool:
+    """Whether this run has written the file; --skip-if-file-exists keeps one that was there."""
+    is_new = name in RENDERED
+    RENDERED.discard(name)  # the next run in this process begins anew
+    return is_new
+
+
 class Answers(Extension):
     """Gives the filters and functions above to cookiecutter's templates."""
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Jinja calls it for every file that it renders; the text stays as it is."""
+        if name:
+            RENDERED.add(name)
+        return source
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         refuse_wrong_command()
         filters = (one_line, toml, default_slug, package_of, email, extras)
         environment.filters.update({function.__name__: function for function in filters})
-        environment.globals |= {"template_folder": template_folder, "started_in": started_in}
+        functions = (template_folder, started_in, was_rendered)
+        environment.globals |= {function.__name__: function for function in functions}
         for folder in ("wing", "report"):
             files = TaskFiles(folder)
             environment.globals |= {f"{folder}_file": files.name, f"{folder}_path": files.path}

@@ -14,6 +14,9 @@ STARTED_IN = "{{ started_in() if started_in is defined else '' }}"
 PROJECT = Path.cwd()
 PACKAGE = "{{ cookiecutter.__package }}"
 BUILD = "{{ cookiecutter.torch_build }}"
+# --skip-if-file-exists keeps files, which are not ours to change then.
+IS_NEW = ("{{ was_rendered('pyproject.toml') }}", "{{ was_rendered('requirements-torch.txt') }}")
+MAY_WRITE = IS_NEW == ("True", "True")
 
 
 def remove_empty_folders():
@@ -34,11 +37,14 @@ def fit_to_machine():
 
     found = detect(BUILD)
     plan = make_plan(found, BUILD)
-    write_device_toml(PROJECT, found, plan, PACKAGE)
-    write_torch_build(PROJECT, plan.index_url)
+    if MAY_WRITE or not (PROJECT / "device.toml").exists():
+        write_device_toml(PROJECT, found, plan, PACKAGE)
+    if MAY_WRITE:
+        write_torch_build(PROJECT, plan.index_url)
+    build = plan.torch_build if MAY_WRITE else "as it was, because the files that name it were kept"
     return [
         f"Found: {found.summary()}.",
-        f"torch build: {plan.torch_build}. Computes on: {plan.device}, {plan.precision}.",
+        f"torch build: {build}. Computes on: {plan.device}, {plan.precision}.",
         *(f"Note: {note}" for note in (*found.notes, *plan.notes)),
     ]
 

@@ -43,7 +43,13 @@ class ByTask(LoadScopeScheduling):  # type: ignore[misc]
     """Tests that share what was made for them run in the same process; the others anywhere."""
 
     def _split_scope(self, nodeid: str) -> str:
-        for group in ("test_docs.py", "test_faults.py", "test_update.py", "test_types_are_right"):
+        for group in (
+            "test_docs.py",
+            "test_faults.py",
+            "test_situations.py",
+            "test_update.py",
+            "test_types_are_right",
+        ):
             if group in nodeid:
                 return group
         found = re.search(r"test_(projects|export|serve)\.py::[^\[]*\[?(\w*)", nodeid)

@@ -129,6 +129,7 @@ def hook(tmp_path: Path, tools: Path) -> Generate:
 
     def run_hook(smi: str = "", environ: dict[str, str] | None = None, **answers: str) -> Result:
         project = write_build_files(tmp_path / "out" / "my-torch-project", **answers)
+        torch_template_answers.RENDERED.update(BUILD_FILES)  # as if cookiecutter had written them
         script = tmp_path / "hook.py"
         script.write_text(rendered_hook(TEMPLATE, **answers), "utf-8")
         if smi:
@@ -414,6 +415,26 @@ def test_edited_project_keeps_its_files(name: str, tmp_path: Path) -> None:
     before = build_files(project)
     assert not write_torch_build(project, INDEX + "cpu")
     assert build_files(project) == before
+
+
+def test_what_the_user_asked_to_keep_is_kept(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cookiecutter", str(TEMPLATE), "--no-input", "-o", "."]
+    environ = os.environ | {"HOME": str(tmp_path)}
+    run(*command, cwd=tmp_path, environ=environ)
+    project = tmp_path / "my-torch-project"
+    edited = {"device.toml": 'device = "auto"\n'}
+    for name in BUILD_FILES:
+        text = (project / name).read_text("utf-8")
+        edited[name] = re.sub("torch build: .*", "torch build: cu126", text) + "# mine\n"
+    for name, text in edited.items():
+        (project / name).write_text(text, "utf-8")
+    (project / "README.md").unlink()
+    printed = run(*command, "-f", "-s", cwd=tmp_path, environ=environ)
+    assert {name: (project / name).read_text("utf-8") for name in edited} == edited
+    assert (project / "README.md").exists() and "were kept" in printed
+    printed = run(*command, "-f", cwd=tmp_path, environ=environ)
+    assert "# mine" not in (project / "pyproject.toml").read_text("utf-8")
+    assert "were kept" not in printed
 
 
 def test_empty_path_and_locked_home_are_no_obstacle(generate: Generate, tmp_path: Path) -> None:

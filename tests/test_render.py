@@ -32,12 +32,12 @@ COMMON = {
     "PACKAGE/engine": """
         __init__.py batching.py bootstrap.py builds.py calibration.py checkpoint.py comparison.py
         conformal.py data.py data_report.py device.py distributed.py errors.py evaluation.py
-        export_check.py exporting.py files.py inputs.py intervals.py judgement.py loading.py
-        machine.py metric_log.py mlflow_tracker.py model_card.py model_server.py onnx_session.py
-        profiler.py pt2_session.py quantization.py result_table.py run.py run_directory.py
-        run_records.py seeding.py server_files.py server_metrics.py server_page.py serving.py
-        settings.py signals.py speed.py splits.py tensorboard_tracker.py tracker.py tracking.py
-        wandb_tracker.py
+        export_check.py exporting.py files.py initial_weights.py inputs.py intervals.py judgement.py
+        loading.py machine.py metric_log.py mlflow_tracker.py model_card.py model_server.py
+        onnx_session.py profiler.py pt2_session.py quantization.py result_table.py run.py
+        run_directory.py run_records.py seeding.py server_files.py server_metrics.py server_page.py
+        serving.py settings.py signals.py speed.py splits.py tensorboard_tracker.py tracker.py
+        tracking.py wandb_tracker.py workers.py
     """,
     "PACKAGE/report": """
         __init__.py base.html.jinja compare.html.jinja compared_curves.py curves.py data.html.jinja
@@ -46,7 +46,7 @@ COMMON = {
     "tests": """
         conftest.py test_check_data.py test_debug.py test_device.py test_doctor.py
         test_find_batch_size.py test_find_lr.py test_layout.py test_loading.py test_report.py
-        test_settings.py test_splits.py test_steps.py test_task.py test_training.py
+        test_settings.py test_splits.py test_steps.py test_task.py test_training.py test_workers.py
     """,
 }
 # ... and what hangs on an answer. Questions that are not here change no file's name.
@@ -55,28 +55,27 @@ BY_ANSWER: dict[str, dict[str, dict[str, str]]] = {
         "image_classification": {
             "PACKAGE/vision": """
                 __init__.py batches.py cache.py class_metrics.py class_weights.py classifiers.py
-                decoding.py digits.py endpoint.py exported.py folders.py headers.py image_folder.py
-                images.py inspection.py listing.py mirroring.py normalize.py pictures.py
-                pretrained.py reference.py resizing.py sources.py threads.py
+        decoding.py digits.py endpoint.py exported.py folders.py headers.py image_folder.py
+        images.py inspection.py listing.py mirroring.py normalize.py pictures.py pixels.py
+        pretrained.py reference.py resizing.py sources.py threads.py
             """,
             "PACKAGE/report": "best_classes.py calibration.py confusion.py mistakes.py panels.py",
         },
         "semantic_segmentation": {
             "PACKAGE/vision": """
-                __init__.py cache.py decoding.py endpoint.py exported.py headers.py images.py
-                inspection.py legend.py listing.py mask_files.py mask_folder.py masks.py
-                normalize.py overlays.py pairs.py pictures.py pretrained.py reference.py resizing.py
-                run_lengths.py scenes.py segmenters.py sources.py survey.py threads.py
+        __init__.py cache.py decoding.py endpoint.py exported.py headers.py images.py inspection.py
+        legend.py listing.py mask_files.py mask_folder.py masks.py normalize.py overlays.py pairs.py
+        pictures.py pixels.py pretrained.py reference.py resizing.py run_lengths.py scenes.py
+        segmenters.py sources.py survey.py threads.py
             """,
             "PACKAGE/report": "class_bars.py confusion.py panels.py",
         },
         "object_detection": {
             "PACKAGE/vision": """
-                __init__.py annotations.py box_folder.py boxes.py cache.py coco.py decoding.py
-                detectors.py endpoint.py exported.py headers.py image_files.py images.py
-                inspection.py listing.py matching.py metrics.py pairs.py pictures.py pretrained.py
-                reference.py resizing.py scenes.py scoring.py sources.py threads.py voc.py yolo.py
-                yolo_config.py
+        __init__.py annotations.py box_folder.py boxes.py cache.py coco.py decoding.py detectors.py
+        endpoint.py exported.py headers.py image_files.py images.py inspection.py listing.py
+        matching.py metrics.py pairs.py pictures.py pixels.py pretrained.py reference.py resizing.py
+        scenes.py scoring.py sources.py threads.py voc.py yolo.py yolo_config.py
             """,
             "PACKAGE/report": "boxes.py class_bars.py panels.py precision_recall.py",
         },

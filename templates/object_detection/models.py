@@ -16,6 +16,7 @@ from .loaders import DataInfo, Target
 from .utils import cells_to_boxes, clip_boxes
 from .vision.detectors import Detection, Losses, build_detector
 from .vision.exported import detector_form
+from .vision.pixels import require_pixels
 
 STRIDE = 4  # pixels of the image per cell of the heatmaps
 NUM_STAGES = 4  # of the backbone; each halves the resolution, after the stem has halved it
@@ -76,6 +77,8 @@ class SmallDetector(nn.Module):
         canvas = self.mean.new_zeros(len(images), 3, self.side, self.side)
         for padded, image in zip(canvas, images, strict=True):
             height, width = image.shape[1:]
+            if not self.training:
+                require_pixels(image)
             pixels = image if image.is_floating_point() else image / 255
             padded[:, :height, :width] = (pixels - self.mean) / self.std
         return canvas

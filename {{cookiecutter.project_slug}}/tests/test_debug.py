@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from {{ cookiecutter.__package }} import train as training
 from {{ cookiecutter.__package }}.criterion import Criterion
-from {{ cookiecutter.__package }}.engine.data import StepSampler
+from {{ cookiecutter.__package }}.engine.data import StepSampler, map_tensors
 from {{ cookiecutter.__package }}.engine.device import resolve
 from {{ cookiecutter.__package }}.engine.distributed import Distributed
-from {{ cookiecutter.__package }}.engine.loading import map_tensors
 from {{ cookiecutter.__package }}.engine.run import Run
 from {{ cookiecutter.__package }}.engine.settings import (
     DebugSettings,

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from {{ cookiecutter.__package }}.engine.loading import map_tensors, to_device
+from {{ cookiecutter.__package }}.engine.data import map_tensors
+from {{ cookiecutter.__package }}.engine.loading import to_device
 
 
 class FakeGpu:

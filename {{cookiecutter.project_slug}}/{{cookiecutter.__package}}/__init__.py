@@ -1,5 +1,10 @@
 """The six steps: hyperparameters, loaders, models, criterion and optimizer, train, visualize."""
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036  # older ones cannot read the other files
+    sys.exit("Error: Python 3.11 or newer is needed, but this is " + sys.version.split()[0] + ".")
+
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:

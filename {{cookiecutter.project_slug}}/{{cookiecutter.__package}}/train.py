@@ -38,7 +38,9 @@ class TrainState:
 def make_state(hparams: Hyperparameters, info: DataInfo, run: Run) -> TrainState:
     """The model and the optimizer before the first step."""
     run.seed(hparams.seed)
-    model = run.to_device(make_model(hparams, info))
+    model = make_model(hparams, info)
+    run.initialize(model, info)  # does nothing without --init-from
+    model = run.to_device(model)
     return TrainState(
         model=model,
         ema=make_ema(model, hparams.ema_decay),

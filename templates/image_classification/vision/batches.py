@@ -63,17 +63,19 @@ class ShiftedImages(BatchedImages):
         super().__init__([label for _, label in pairs], names)
         images = torch.stack([image for image, _ in pairs]).numpy()
         margin = (max_shift, max_shift)
-        padded = np.pad(images, [(0, 0), (0, 0), margin, margin], mode="edge")
-        # (N, C, D, D, H, W): views of every image, moved in D = 2 * max_shift + 1 ways each
-        self.views = np.lib.stride_tricks.sliding_window_view(padded, images.shape[2:], (2, 3))
+        self.padded = np.pad(images, [(0, 0), (0, 0), margin, margin], mode="edge")
+        self.size = images.shape[2:]
 
     def make_images(self, batch: BatchIndex) -> Tensor:
-        num_ways: int = self.views.shape[2]
+        # (N, C, D, D, H, W): views of every image, moved in D = 2 * max_shift + 1 ways each. They
+        # are made here, because a worker that gets the data set would get a copy of each of them.
+        views = np.lib.stride_tricks.sliding_window_view(self.padded, self.size, (2, 3))
+        num_ways: int = views.shape[2]
         way: Any = num_ways**2 // 2  # not moved
         if batch.seeds is not None:
             way = (batch.seeds % num_ways**2).astype(np.intp)
         right, down = divmod(way, num_ways)
-        return torch.from_numpy(self.views[batch.indices, :, down, right])
+        return torch.from_numpy(views[batch.indices, :, down, right])
 
 
 class MovedImages(BatchedImages):

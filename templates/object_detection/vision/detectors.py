@@ -11,6 +11,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from ..engine.errors import UserError
 from ..engine.seeding import seed_torch
+from .pixels import require_pixels
 from .pretrained import build_with_weights, newest_weights
 
 Losses = dict[str, Tensor]
@@ -111,6 +112,9 @@ class TorchvisionDetector(nn.Module):
             images: (3, H, W) each, uint8 or float in [0, 1].
             targets: boxes (k, 4) in pixels and labels (k,) of each image.
         """
+        if not self.training:
+            for image in images:
+                require_pixels(image)
         images = [image if image.is_floating_point() else image / 255 for image in images]
         if targets is not None:
             targets = [

@@ -81,7 +81,7 @@ class PixelCache:
     def __getitem__(self, index: int) -> Tensor:
         """(C, H, W) uint8, in memory with the channels last."""
         if self.room.limit:
-            with suppress(FileNotFoundError):  # there is no cache, or not anymore
+            with suppress(OSError):  # there is no cache, or not anymore, or it cannot be read
                 offset, *shape = self.table[index + 1].tolist()
                 count = math.prod(shape)
                 pixels = np.fromfile(self.path, np.uint8, count, offset=offset)
@@ -111,15 +111,17 @@ class PixelCache:
         """
         if not self.room.limit:
             return
-        with suppress(FileNotFoundError):  # there is no file yet
+        with suppress(FileNotFoundError, PermissionError):  # there is none, or of another user
             if self.table[0, 0] >= self.room.limit or self.table[1:, 0].all():
-                os.utime(self.path)  # it counts as just used
+                with suppress(PermissionError):
+                    os.utime(self.path)  # it counts as just used
                 return
         start = time.perf_counter()
         try:
             self.table = self._write()
         except OSError as error:
-            tqdm.write(f"Warning: no cache of decoded images ({error.strerror}): {FOLDER}")
+            place = error.filename or FOLDER
+            tqdm.write(f"Warning: no cache of decoded images ({place}: {error.strerror}).")
             return
         count, seconds = np.count_nonzero(self.table[1:, 0]), time.perf_counter() - start
         tqdm.write(

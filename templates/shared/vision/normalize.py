@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .pixels import require_pixels
+
 
 class Normalized(nn.Module):
     """A network for images (N, channels, H, W), with the normalization of its input."""
@@ -38,6 +40,8 @@ class Normalized(nn.Module):
 
     def forward(self, images: Tensor) -> Any:
         """Images (N, C, H, W), uint8 or float in [0, 1]; one channel is repeated if need be."""
+        if not self.training:  # looking at them would delay each step on a GPU
+            require_pixels(images)
         white = 1 if images.is_floating_point() else 255
         # In place: on a CPU, allocating another tensor takes longer than filling it.
         normalized = images.to(self.mean.dtype, copy=True)

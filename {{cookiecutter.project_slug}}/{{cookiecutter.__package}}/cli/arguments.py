@@ -15,12 +15,13 @@ import tyro
 
 from ..engine.errors import UserError
 from ..engine.files import PROJECT, read_toml
-from ..engine.run_directory import find_run
+from ..engine.run_directory import find_run, quote
 from ..engine.settings import (
     Count,
     DebugSettings,
     Fraction,
     RunSettings,
+    StartSettings,
     from_plain,
     to_plain,
 )
@@ -32,11 +33,11 @@ ONLY_TRAIN = {"limit_batches", "overfit_batches", "track", "checkpoint_every", "
 
 
 @dataclass(frozen=True)
-class Settings(DebugSettings, RunSettings, Hyperparameters):
+class Settings(StartSettings, DebugSettings, RunSettings, Hyperparameters):
     """All that has a default, a place in the TOML files, and a flag."""
 
     def __post_init__(self) -> None:
-        _ = self.hparams, self.run_settings  # each checks itself
+        _ = self.hparams, self.run_settings, self.start_settings  # each checks itself
 
     @property
     def hparams(self) -> Hyperparameters:
@@ -52,6 +53,11 @@ class Settings(DebugSettings, RunSettings, Hyperparameters):
     def debug_settings(self) -> DebugSettings:
         """Whether the run is only a trial."""
         return take(DebugSettings, vars(self))
+
+    @property
+    def start_settings(self) -> StartSettings:
+        """Where the weights come from."""
+        return take(StartSettings, vars(self))
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def parse(kind: type[S], command: str, argv: Sequence[str]) -> S:
         files.append(known.config)
     values: dict[str, Any] = {}
     for file in files:
-        values |= to_plain(from_plain(Settings, values | read_toml(file), str(file)))
+        values |= to_plain(from_plain(Settings, values | read_settings(file, kind), str(file)))
     unused = sorted(requested_settings(argv) & ONLY_TRAIN) if command != "train" else []
     if unused:
         flags = ", ".join("--" + name.replace("_", "-") for name in unused)
@@ -98,6 +104,21 @@ def parse(kind: type[S], command: str, argv: Sequence[str]) -> S:
     defaults = take(kind, vars(from_plain(Settings, values)))
     arguments = tyro.cli(kind, prog=program(command), args=argv, default=defaults)
     return from_plain(kind, to_plain(arguments))
+
+
+def read_settings(file: Path, kind: type[Settings]) -> dict[str, Any]:
+    """The content of a TOML file of settings.
+
+    Raises:
+        UserError: it has flags that are for one call only.
+    """
+    values = read_toml(file)
+    settings = {item.name for item in dataclasses.fields(Settings)}
+    typed = {item.name for item in dataclasses.fields(kind)} - settings
+    found = [f"--{name.replace('_', '-')}" for name in values if name in typed]
+    if found:
+        raise UserError(f"{file}: {', '.join(found)} cannot be in a file. Type it as a flag.")
+    return values
 
 
 def requested_settings(argv: Sequence[str]) -> frozenset[str]:
@@ -114,9 +135,11 @@ def load_settings(run: Path) -> Settings:
 
 
 def program(command: str) -> str:
-    """The command as the user typed it, for messages."""
-    script = Path(sys.argv[0]).name
-    return f"python {script}" if script == f"{command}.py" else f"python -m {PACKAGE} {command}"
+    """A command as it can be typed where the user is: train.py as it was typed, if it was."""
+    script = Path(sys.argv[0])
+    if script.name == f"{command}.py":
+        return f"python {quote(str(script))}"
+    return f"python -m {PACKAGE} {command}"
 
 
 def warn(notes: Sequence[str]) -> None:

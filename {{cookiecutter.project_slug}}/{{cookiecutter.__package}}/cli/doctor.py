@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..engine.builds import INSTALL, REINSTALL, TORCH
 from ..engine.files import PROJECT
-from ..engine.machine import usable_cpus
+from ..engine.machine import SHM, usable_cpus
 
 PACKAGE = __name__.partition(".")[0]
 WRITE = f"python -m {PACKAGE} doctor --write"
@@ -105,12 +105,14 @@ def check_machine() -> list[Check]:
     disk, remedy = shutil.disk_usage(PROJECT).free / GIB, "Delete old folders in runs/"
     bad: State = "warning" if disk >= 0.5 else "broken"
     checks.append(judge("disk", disk >= 5, f"{disk:.1f} GiB free", remedy, bad))
+    is_project = (PROJECT / "pyproject.toml").is_file()
+    text, remedy = f"{PROJECT} has no pyproject.toml", "Type it in the project's folder"
+    checks.append(judge("project", is_project, str(PROJECT) if is_project else text, remedy))
     toml = PROJECT / "device.toml"
     text = "has this machine's defaults" if toml.exists() else "not there"
     checks.append(judge("device.toml", toml.exists(), text, WRITE))
-    shm = Path("/dev/shm")  # worker processes hand over their batches there
-    if shm.exists():
-        size = shutil.disk_usage(shm).total / GIB
+    if SHM.exists():
+        size = shutil.disk_usage(SHM).total / GIB
         remedy = "Start the container with --shm-size=8g, or train with --num-workers 0"
         checks.append(judge("shared memory", size >= 1, f"/dev/shm has {size:.2f} GiB", remedy))
     return checks

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from ..engine.errors import UserError
+from ..engine.errors import TrainingFailed, UserError
 from ..engine.files import atomic_write, read_arrays, write_json
 from ..engine.settings import CountOrZero
 from .arguments import load_settings, program, requested_settings, warn
@@ -40,6 +40,8 @@ class EvaluateArguments:
     """Of the bootstrap. None: 1,000, or as many as take 20 seconds; 0: no intervals."""
     report: bool = True
     """Draw the figures and write the report again."""
+    output: Path | None = None
+    """Folder for evaluation.json and test_predictions.npz. None: the run's, with a report."""
     device: Literal["auto", "cuda", "mps", "xpu", "cpu"] = "auto"
     """Where to compute."""
 
@@ -59,13 +61,26 @@ def main(argv: list[str]) -> int:
     warn([*hardware.notes, *settings.debug_settings.notes()])
     with process_group(hardware.backend) as dist:
         run = Run(directory, settings.run_settings, hardware, dist)
-        evaluation = evaluate_run(settings.hparams, run, arguments)
+        evaluation, predictions = evaluate_run(settings.hparams, run, arguments)
     if run.is_main:
+        import numpy as np
+
         from ..engine.judgement import describe
 
         print("\n".join(describe(evaluation)))
-        print(f"Saved as {directory / 'evaluation.json'}")
-        if arguments.report:
+        folder = arguments.output or directory
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_write(folder / "test_predictions.npz") as file:
+                np.savez(file, **predictions)
+            write_json(folder / "evaluation.json", evaluation)
+        except PermissionError as error:
+            kept = "The metrics were not kept, and no report was written"
+            raise TrainingFailed(
+                f"{kept} ({folder}: {error.strerror}). Add --output FOLDER."
+            ) from None
+        print(f"Saved as {folder / 'evaluation.json'}")
+        if arguments.report and arguments.output is None:
             from .report import write_report
 
             print(f"Report: {write_report(directory)}")
@@ -74,8 +89,8 @@ def main(argv: list[str]) -> int:
 
 def evaluate_run(
     hparams: "Hyperparameters", run: "Run", arguments: EvaluateArguments
-) -> dict[str, Any]:
-    """The content of evaluation.json; also saves test_predictions.npz. Both by the main process."""
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The content of evaluation.json and of test_predictions.npz, in the main process."""
     from ..engine.calibration import Calibrated
     from ..engine.checkpoint import require_same_info
     from ..engine.evaluation import evaluate
@@ -92,9 +107,8 @@ def evaluate_run(
     loader = make_eval_loader(data.test, data, run)
     metrics, outputs = evaluate(best.model, best.criterion, loader, run)
     if not run.is_main:
-        return {}
+        return {}, {}
     groups = find_groups(data, hparams)
-    save_predictions(run.directory, outputs, data, groups)
     val_file = run.directory / "predictions.npz"
     judgement = judge(
         best.criterion,
@@ -108,8 +122,7 @@ def evaluate_run(
         temperature=best.model.temperature if isinstance(best.model, Calibrated) else None,
     )
     evaluation = {**metrics, "epoch": best.epoch, **judgement}
-    write_json(run.directory / "evaluation.json", evaluation)
-    return evaluation
+    return evaluation, with_places(outputs, data, groups)
 
 
 def calibrate(run: "Run") -> None:
@@ -133,14 +146,11 @@ def find_groups(data: "Data", hparams: "Hyperparameters") -> "np.ndarray | None"
         return None
 
 
-def save_predictions(
-    run: Path, outputs: "Predictions", data: "Data", groups: "np.ndarray | None"
-) -> None:
-    """Write test_predictions.npz: like predictions.npz, with the place and group of each sample."""
+def with_places(
+    outputs: "Predictions", data: "Data", groups: "np.ndarray | None"
+) -> dict[str, Any]:
+    """The content of test_predictions.npz: the outputs, the place and the group of each sample."""
     import numpy as np
 
-    arrays: dict[str, Any] = {**outputs}
-    arrays["place"] = np.array([data.test.describe(index) for index in range(len(data.test))])
-    arrays |= {} if groups is None else {"group": groups}
-    with atomic_write(run / "test_predictions.npz") as file:
-        np.savez(file, **arrays)
+    places = np.array([data.test.describe(index) for index in range(len(data.test))])
+    return {**outputs, "place": places} | ({} if groups is None else {"group": groups})

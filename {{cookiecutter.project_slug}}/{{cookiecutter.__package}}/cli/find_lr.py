@@ -73,13 +73,15 @@ def main(argv: list[str]) -> int:
     from ..engine.device import resolve
     from ..engine.distributed import process_group
     from ..engine.files import atomic_write
+    from ..engine.initial_weights import find_initial
     from ..engine.run import Run
     from ..report.curves import draw_lr_curve
 
     hardware = resolve(arguments, requested_settings(argv))
     with process_group(hardware.backend) as dist:
         warn(hardware.notes if dist.is_main else [])
-        run = Run(Path(), arguments.run_settings, hardware, dist)
+        initial = find_initial(arguments.start_settings)
+        run = Run(Path(), arguments.run_settings, hardware, dist, initial=initial)
         curve = measure(arguments.hparams, run, arguments.steps)
     lr = propose(curve)
     if run.is_main:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from multiprocessing import active_children
 from typing import NoReturn
 
 from ..engine.errors import UserError, explain
@@ -79,6 +80,9 @@ def run_and_exit(argv: list[str] | None = None) -> NoReturn:
     """
     with working_output():
         code = main(argv)
+    if code:  # Python would wait for a worker that hangs
+        for worker in active_children():
+            worker.kill()
     if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine.errors import Stopped, UserError
+from ..engine.run_directory import name_run, read_holder
 from ..engine.settings import CountOrZero, to_plain
 from ..engine.tracking import Tracking, installed
-from .arguments import PACKAGE, Settings, parse, requested_settings, warn
+from .arguments import PACKAGE, Settings, parse, program, requested_settings, warn
 
 if TYPE_CHECKING:  # --help takes no torch
     from ..engine.checkpoint import Progress
@@ -49,6 +50,7 @@ def main(argv: list[str]) -> int:
 
     from ..engine.device import resolve
     from ..engine.distributed import process_group
+    from ..engine.initial_weights import find_initial
     from ..engine.run import Run
     from ..engine.run_directory import find_restarted, find_run, open_run
     from ..engine.seeding import make_deterministic
@@ -57,6 +59,10 @@ def main(argv: list[str]) -> int:
     debug = arguments.debug_settings
     name = name_of_fold(arguments.run, hparams.fold)
     resumed = find_run(arguments.resume) if arguments.resume else find_restarted(name)
+    start = to_plain(arguments.start_settings)
+    initial = None if resumed else find_initial(arguments.start_settings)
+    if initial is not None:
+        start = dict.fromkeys(start, name_run(initial.run))  # "latest" is soon another one
     hardware = resolve(settings, requested_settings(argv))
     resolved: dict[str, Any] = {
         "device": hardware.device.type,
@@ -69,12 +75,13 @@ def main(argv: list[str]) -> int:
     with process_group(hardware.backend) as dist, set_detect_anomaly(settings.detect_anomaly):
         if dist.is_main:
             warn([*notes, *hardware.notes, *debug.notes()])
-        plain = to_plain(hparams) | to_plain(debug), to_plain(settings)
+            warn(notes_on_prolonging(resumed, arguments) if resumed else [])
+        plain = to_plain(hparams) | to_plain(debug) | start, to_plain(settings)
         try:
             with open_run(name, resumed, *plain, dist) as directory:
                 tracking = Tracking(trackers * dist.is_main, directory)
                 profile, limits = arguments.profile * dist.is_main, debug.limits(hparams.batch_size)
-                run = Run(directory, settings, hardware, dist, profile, limits, tracking)
+                run = Run(directory, settings, hardware, dist, profile, limits, tracking, initial)
                 with tracking:
                     progress = train_or_fall_back(hparams, run)
         except Stopped as stopped:
@@ -83,6 +90,23 @@ def main(argv: list[str]) -> int:
         warn(debug.notes())
         finish(progress, hparams, run, arguments.report)
     return 0
+
+
+def notes_on_prolonging(run: Path, arguments: TrainArguments) -> list[str]:
+    """That the learning rate of a finished run would rise again."""
+    from ..engine.run_records import read_metrics
+
+    rows = read_metrics(run)
+    is_longer = bool(rows) and (arguments.epochs or 0) > rows[-1]["epoch"]
+    has_finished = read_holder(run).get("ended") == "finished"
+    if not (is_longer and has_finished) or getattr(arguments, "schedule", "") == "constant":
+        return []
+    return [
+        f"{run} had finished, so its learning rate had come down. With more epochs it rises again, "
+        "and the model gets worse before it gets better. To train on from its weights, start a new "
+        f"run: --init-from {name_run(run)}, with a lower --learning-rate. Runs that are to be "
+        "prolonged need --schedule constant from the beginning."
+    ]
 
 
 def name_of_fold(run: str | None, fold: str | None) -> str | None:
@@ -117,7 +141,8 @@ def end_stopped(stopped: Stopped, run: "Run") -> int:
     from ..engine.signals import is_signal, requeue
 
     if run.is_main:
-        print(f"Stopped and saved. Continue with: python train.py --resume {run.directory.name}")
+        command = f"{program('train')} --resume {name_run(run.directory)}"
+        print(f"Stopped and saved. Continue with: {command}")
         if is_signal(stopped.signal_number, run.settings.requeue_signal):
             requeue()
     return 128 + stopped.signal_number
@@ -136,4 +161,4 @@ def finish(progress: "Progress", hparams: "Hyperparameters", run: "Run", report:
 
         print(f"Report: {write_report(run.directory)}")
     run.tracking.finish(read_metrics(run.directory))
-    print(f"Metrics on the test set: python -m {PACKAGE} evaluate {run.directory.name}")
+    print(f"Metrics on the test set: python -m {PACKAGE} evaluate {name_run(run.directory)}")

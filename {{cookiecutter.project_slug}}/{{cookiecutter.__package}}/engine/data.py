@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler, default_collate
 
 from .data_report import DataReport
@@ -180,3 +181,14 @@ class StepSampler(Sampler[BatchIndex]):
         batches = order.reshape(num_whole, self.batch_size)
         shuffled: np.ndarray = batches[torch.randperm(num_whole, generator=generator).numpy()]
         return shuffled.reshape(-1)
+
+
+def map_tensors(batch: Any, function: Callable[[Tensor], Any]) -> Any:
+    """``batch`` with ``function(tensor)`` in the place of every tensor in it."""
+    if isinstance(batch, Tensor):
+        return function(batch)
+    if isinstance(batch, list | tuple):
+        return type(batch)(map_tensors(item, function) for item in batch)
+    if isinstance(batch, dict):
+        return {name: map_tensors(item, function) for name, item in batch.items()}
+    return batch

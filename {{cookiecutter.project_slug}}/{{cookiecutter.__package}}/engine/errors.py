@@ -2,6 +2,9 @@
 
 import errno
 from collections.abc import Sequence
+from pathlib import Path
+
+from .machine import describe_shared_memory, max_open_files
 
 NUM_SHOWN = 3  # errors of a kind that are shown in full
 
@@ -45,6 +48,14 @@ class Stopped(Exception):
 
 RESUME = "The last checkpoint is kept: continue with --resume."
 FULL_DISK = "The disk is full: cannot write{}. Free some space. " + RESUME
+SHARED_MEMORY = (
+    "The shared memory is full, in which processes hand over batches: {shm}. Start the container "
+    "with --shm-size=8g, or use a smaller --num-workers or --batch-size. " + RESUME
+)
+MANY_FILES = (
+    "Too many files are open: this system allows a program {files}. Allow more with "
+    "`ulimit -n 4096`, or use a smaller --num-workers. " + RESUME
+)
 NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 OUT_OF_MEMORY = (
@@ -53,6 +64,9 @@ OUT_OF_MEMORY = (
     "OUT_OF_DEVICE_MEMORY",  # Intel GPUs
 )
 RUNTIME_ERRORS = {
+    "shared memory": SHARED_MEMORY,  # first, as it also names the worker
+    "Too many open files": MANY_FILES,
+    "ancdata": MANY_FILES,
     "unexpected pos": FULL_DISK.format(" a checkpoint"),  # how torch.save reports it
     "PytorchStreamWriter failed": FULL_DISK.format(" a checkpoint"),
     "DataLoader worker (pid": "A process that loads data was killed. The system does that when "
@@ -74,9 +88,13 @@ def explain(error: BaseException) -> TrainingFailed | None:
         name = f" {error.filename}" if error.filename else ""
         if error.errno in NO_SPACE:
             return TrainingFailed(FULL_DISK.format(name))
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return TrainingFailed(MANY_FILES.format(files=max_open_files()))
         if error.errno in NO_PERMISSION and name:
-            problem = f"No permission for{name} ({error.strerror})."
-            return TrainingFailed(f"{problem} Use another folder.")
+            return TrainingFailed(
+                f"No permission for{name} ({error.strerror}). Work in a folder of your own, or let "
+                f"its owner type `chmod -R g+w {Path(str(error.filename)).parent}`."
+            )
     elif is_out_of_memory(error):
         on_gpu = any(word in text for word in ("GPU", "CU", "MPS", "DEVICE"))
         return TrainingFailed(
@@ -87,7 +105,9 @@ def explain(error: BaseException) -> TrainingFailed | None:
     elif isinstance(error, RuntimeError):
         for words, sentence in RUNTIME_ERRORS.items():
             if words in text:
-                return TrainingFailed(sentence.format(operation=text.partition(" does not")[0]))
+                facts = {"shm": describe_shared_memory(), "files": max_open_files()}
+                operation = text.partition(" does not")[0]
+                return TrainingFailed(sentence.format(operation=operation, **facts))
     return None
 
 

@@ -13,6 +13,8 @@ from unicodedata import east_asian_width
 from .errors import UserError
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+if not (PROJECT / "pyproject.toml").is_file():  # installed as a wheel
+    PROJECT = Path.cwd()
 # Of the system and of other programs: .ipynb_checkpoints, ._1.jpg, @eaDir, __MACOSX
 FOREIGN = (".", "@", "__MACOSX", "__pycache__", "$RECYCLE.BIN", "#recycle", "lost+found")
 FOREIGN_FILES = {"thumbs.db", "desktop.ini"}
@@ -39,9 +41,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file whole or not at all. What is not text in names of files is escaped."""
     with atomic_write(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -50,17 +52,18 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_text(path: Path) -> str:
-    """The content of a text file in UTF-8, with or without a byte order mark.
+    """The content of a text file in UTF-8, or in UTF-16 with a byte order mark.
 
     Raises:
-        UserError: it cannot be read, or is not UTF-8; the message names the line.
+        UserError: it cannot be read, or is neither; the message names the line.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from None
+    is_wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))  # as PowerShell writes
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path} is not text in UTF-8 (line {line}). Save it as UTF-8.") from None
@@ -111,8 +114,11 @@ def packaged_file(name: str) -> Path:
 
 
 def shorten(text: str, width: int) -> str:
-    """The text on one line, with its middle left out where it is too long for a figure."""
-    text = " ".join(text.split())
+    """The text on one line, with its middle left out where it is too long for a figure.
+
+    What is not text, in names of files that are not UTF-8, is escaped.
+    """
+    text = " ".join(text.encode(errors="backslashreplace").decode().split())
     cells = sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
     width = width * len(text) // max(cells, 1)  # a Hangul letter is as wide as two Latin ones
     half = (width - 1) // 2

@@ -1,19 +1,18 @@
 """Loaders: batches from a data set, in this process or in workers, and on to the device."""
 
-import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from .data import BatchDataset, BatchIndex, Data, StepSampler
+from .data import BatchDataset, BatchIndex, Data, StepSampler, map_tensors
 from .profiler import StepProfiler
 from .run import Run
+from .workers import WorkerLoader, choose_num_workers
 
 
 class TrainLoader:
@@ -31,7 +30,8 @@ class TrainLoader:
             lengths=data.train_lengths,
             max_steps=run.limits.steps,
         )
-        self._batches = make_batches(data.train, self.sampler, data.in_memory, run)
+        micro_batch = self.sampler.batch_size // self.sampler.num_shares
+        self._batches = make_batches(data.train, self.sampler, micro_batch, data.in_memory, run)
         trace = run.directory / "trace.json.gz"
         num_profiled = run.profile_steps
         self.profiler = StepProfiler(num_profiled, run.device, trace) if num_profiled else None
@@ -60,11 +60,11 @@ class EvalLoader:
         self, dataset: BatchDataset, data: Data, run: Run, *, max_batch: int | None = None
     ) -> None:
         self.run = run
-        size = min(run.settings.eval_batch_size, max_batch or sys.maxsize)
         num_samples = min(len(dataset), run.limits.eval_samples)
         mine = np.arange(run.dist.rank, num_samples, run.dist.world_size)
+        size = min(run.settings.eval_batch_size, max_batch or sys.maxsize, max(1, len(mine)))
         batches = [BatchIndex(mine[start : start + size]) for start in range(0, len(mine), size)]
-        self._batches = make_batches(dataset, batches, data.in_memory, run)
+        self._batches = make_batches(dataset, batches, size, data.in_memory, run)
 
     def __iter__(self) -> Iterator[Any]:
         return to_device(self._batches, self.run.device)
@@ -80,34 +80,19 @@ class InProcessLoader:
         return map(self.dataset.__getitems__, self.batches)
 
 
-def make_batches(dataset: BatchDataset, batches: Any, in_memory: bool, run: Run) -> Iterable[Any]:
-    """The data set's answer to each of ``batches``; can be iterated over once per epoch."""
-    hardware = run.hardware
-    if hardware.num_workers == 0 or (in_memory and not hardware.workers_requested):
-        return InProcessLoader(dataset, batches)
-    return DataLoader(
-        dataset,  # type: ignore[arg-type]  # torch's own type knows lists of indices only
-        batch_sampler=batches,
-        collate_fn=_keep,
-        num_workers=hardware.num_workers,
-        persistent_workers=True,
-        pin_memory=hardware.pin_memory,
-        worker_init_fn=_start_worker,
-    )
+def make_batches(
+    dataset: BatchDataset, batches: Any, size: int, in_memory: bool, run: Run
+) -> Iterable[Any]:
+    """The data set's answer to each of ``batches``; can be iterated over once per epoch.
 
-
-def _keep(batch: Any) -> Any:
-    return batch
-
-
-def _start_worker(_: int) -> None:
-    """Leave Ctrl-C, which reaches every process, to the main process; be quiet when that is gone.
-
-    A worker sends its errors to the main process. What its threads print afterwards helps nobody.
+    ``size`` is the number of samples in a batch.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.excepthook = lambda *_: None
-    torch.set_num_threads(1)
+    if in_memory and not run.hardware.workers_requested:
+        return InProcessLoader(dataset, batches)
+    num_workers = choose_num_workers(dataset, size, run)
+    if num_workers == 0:
+        return InProcessLoader(dataset, batches)
+    return WorkerLoader(dataset, batches, num_workers, run)
 
 
 def to_device(batches: Iterable[Any], device: torch.device) -> Iterator[Any]:
@@ -143,14 +128,3 @@ def _copy_ahead(batches: Iterable[Any], device: torch.device) -> Iterator[Any]:
         if len(ahead) > 1:
             yield wait_for(*ahead.pop(0))
     yield from (wait_for(*last) for last in ahead)
-
-
-def map_tensors(batch: Any, function: Callable[[Tensor], Any]) -> Any:
-    """``batch`` with ``function(tensor)`` in the place of every tensor in it."""
-    if isinstance(batch, Tensor):
-        return function(batch)
-    if isinstance(batch, list | tuple):
-        return type(batch)(map_tensors(item, function) for item in batch)
-    if isinstance(batch, dict):
-        return {name: map_tensors(item, function) for name, item in batch.items()}
-    return batch

@@ -1,9 +1,12 @@
-"""What the system tells about this process. Only this module calls what Windows does not have."""
+"""What the system lets this process use. Only this module calls what Windows does not have."""
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
+
+SHM = Path("/dev/shm")  # where Linux keeps the batches on their way from one process to another
 
 
 def usable_cpus(root: Path = Path("/")) -> int:
@@ -31,6 +34,23 @@ def process_peak_mib() -> float | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def describe_shared_memory() -> str:
+    """The size of /dev/shm, and how much of it is free."""
+    if not SHM.is_dir():
+        return "its size is unknown"
+    usage = shutil.disk_usage(SHM)
+    return f"{SHM} has {usage.total / 2**20:,.0f} MiB, {usage.free / 2**20:,.0f} of them free"
+
+
+def max_open_files() -> str:
+    """How many files this process may have open."""
+    try:
+        import resource  # which Windows does not have
+    except ImportError:
+        return "no more"
+    return f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]:,}"
 
 
 def _read(path: Path) -> str:

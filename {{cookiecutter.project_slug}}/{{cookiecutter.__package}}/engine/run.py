@@ -1,7 +1,7 @@
 """A run: its directory, its device, and its place among the processes."""
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .device import Hardware
 from .distributed import Distributed, convert_sync_batchnorm
+from .initial_weights import InitialWeights
 from .seeding import mix_seed, seed_torch
 from .settings import WHOLE, Limits, RunSettings
 from .tracking import Tracking
@@ -30,6 +31,8 @@ class Run:
     """For debugging."""
     tracking: Tracking = field(default_factory=Tracking)
     """TensorBoard and the like, in the main process."""
+    initial: InitialWeights | None = None
+    """The weights of another run, from which this one starts."""
 
     @property
     def device(self) -> torch.device:
@@ -44,6 +47,12 @@ class Run:
     def seed(self, *numbers: int) -> None:
         """Seed torch as a function of where the run is, such as (seed, step, micro-batch)."""
         seed_torch(mix_seed(*numbers), self.device)
+
+    def initialize(self, model: nn.Module, info: Any) -> None:
+        """Give a new model the weights of another run, where that was requested."""
+        if self.initial is not None:
+            lines = self.initial.load_into(model, asdict(info))
+            print(*(lines if self.is_main else []), sep="\n", end="\n" * self.is_main)
 
     def to_device(self, model: nn.Module) -> nn.Module:
         """The model on the device, in its memory layout, ready for several processes."""

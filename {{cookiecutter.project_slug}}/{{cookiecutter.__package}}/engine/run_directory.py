@@ -87,6 +87,10 @@ def create_directory(name: str | None) -> Path:
     Raises:
         UserError: the name is taken, or is not a plain name.
     """
+    if os.path.lexists(RUNS) and not RUNS.is_dir():
+        target = f"links to {os.readlink(RUNS)}, which is not there" if RUNS.is_symlink() else ""
+        what = target or "is a file, not a folder"
+        raise UserError(f"{RUNS} {what}. Remove or rename it, or mount the disk that is missing.")
     if name is None:
         time = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         for name in (time, *(f"{time}-{number}" for number in range(2, 1000))):
@@ -125,9 +129,20 @@ def find_run(name: str) -> Path:
     for run in (Path(name), RUNS / name):
         if (run / "hyperparameters.toml").is_file():
             return run
-    names = ", ".join(run.name for run in runs[-10:])
+    names = ", ".join(map(name_run, runs[-10:]))
     listed = f"The runs are: {names}." if runs else "There are none yet: train."
     raise UserError(f"There is no run {name!r}. {listed}")
+
+
+def name_run(run: Path) -> str:
+    """What to type for a run: its name if it is in ``runs/``, else its whole path."""
+    path = run.resolve()
+    return run.name if path == (RUNS / run.name).resolve() else quote(str(path))
+
+
+def quote(path: str) -> str:
+    """A path as shells of all systems take it."""
+    return f'"{path}"' if re.search(r"[^\w./:\\+=~-]", path) else path
 
 
 @contextmanager
@@ -220,6 +235,7 @@ def save_environment(run: "Run", data: "Data", num_parameters: int) -> None:
         "device": str(run.device),
         "device_name": run.hardware.name,
         "parameters": num_parameters,
+        "initial_weights": str(run.initial.run) if run.initial else None,
         "packages": {
             package.name: package.version
             for package in metadata.distributions()

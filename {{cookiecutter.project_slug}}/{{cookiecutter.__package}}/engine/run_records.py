@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import UserError
 from .files import read_text, read_toml
-from .run_directory import is_in_use, read_holder
+from .run_directory import is_in_use, name_run, read_holder
 from .settings import DebugSettings, RunSettings
 
 # They decide only the speed. Precision changes the last digits, so it is worth seeing.
@@ -103,8 +103,8 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
             rows.append(row | {"epoch": int(row["epoch"])})
         except (ValueError, KeyError, TypeError):
             raise UserError(
-                f"{path} is damaged in line {number}. `python train.py --resume {directory.name}` "
-                "writes it again from the last checkpoint."
+                f"{path} is damaged in line {number}. `python train.py --resume "
+                f"{name_run(directory)}` writes it again from the last checkpoint."
             ) from None
     return rows
 

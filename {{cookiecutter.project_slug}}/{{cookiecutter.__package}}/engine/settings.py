@@ -39,6 +39,8 @@ class RunSettings:
     """Number format of the heavy operations (automatic mixed precision)."""
     num_workers: CountOrZero = 0
     """Processes that load data. Data in memory needs none."""
+    start_method: Literal["auto", "fork", "forkserver", "spawn"] = "auto"
+    """How these processes start. auto: fork on Linux, spawn elsewhere. If they hang, try spawn."""
     accumulation_steps: Count = 1
     """Micro-batches into which each batch is cut when it does not fit in memory."""
     eval_batch_size: Count = 256
@@ -101,6 +103,22 @@ class DebugSettings:
         """That the run is only a trial, and why; nothing for a real run."""
         typed = [f"--{name.replace('_', '-')} {n}" for name, n in to_plain(self).items()]
         return [f"This run is only a trial of the code ({', '.join(typed)})."] if typed else []
+
+
+@dataclass(frozen=True)
+class StartSettings:
+    """Where the weights come from. It decides the result, so a resumed run must have the same."""
+
+    init_from: str | None = None
+    """Start from the best weights of this run (its name, its directory, or latest). The optimizer,
+    the schedule and the statistics of the data are new."""
+    init_matching: str | None = None
+    """The same with a run whose model or classes differ: only weights of the same names and shapes
+    are taken, and the others are listed."""
+
+    def __post_init__(self) -> None:
+        if self.init_from and self.init_matching:
+            raise UserError("Use either --init-from or --init-matching, not both.")
 
 
 def parse_interval(text: str) -> tuple[int, str]:
