@@ -106,7 +106,8 @@ def request(method: str, path: str, media_type: str, body: bytes, close: bool = 
 def serving(project: Path, *flags: str) -> Iterator[Server]:
     """The server of the run "own" of a project, with the example of its own documentation."""
     command = [sys.executable, "-m", PACKAGE, "serve", "own", "--port", "0", *flags]
-    with subprocess.Popen(command, cwd=project, text=True, stdout=subprocess.PIPE) as process:
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL  # it warns of requests that are no HTTP
+    with subprocess.Popen(command, cwd=project, text=True, stdout=pipe, stderr=nothing) as process:
         try:
             assert process.stdout is not None
             found = re.search(r":(\d+);", process.stdout.readline())
@@ -239,7 +240,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
     arguments = parser.parse_args()
-    rows = {}
+    rows, busy = {}, os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         for task in arguments.tasks:
             rows[task] = measure(make_project(task, Path(folder)), arguments.seconds)
@@ -248,7 +249,10 @@ def main() -> None:
     table = [f"| task | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     table += [f"| {task} | {' | '.join(row.values())} |" for task, row in rows.items()]
     text = INTRODUCTION.format(
-        date=datetime.date.today(), system=platform.platform(), cores=os.cpu_count()
+        date=datetime.date.today(),
+        system=platform.platform(),
+        cores=os.cpu_count(),
+        busy=f"{busy:.1f}",
     )
     print("\n".join(table))
     if arguments.tasks == TASKS:
@@ -259,11 +263,11 @@ INTRODUCTION = """\
 # The server of an exported model
 
 `python -m benchmarks.serving` on {date}: {system}, {cores} cores, which the server shares with its
-clients. Each task's default model after one epoch; the request is the example of the server's own
-documentation, one sample each. Numbers are requests per second. In a loop, the session gets the
-same arrays again and again; "with reading and answer" adds what the server does with a body, but
-for HTTP. Some of the {malformed:,} malformed requests are read after all: not every flipped bit
-matters.
+clients; {busy} processes of other programs ran when it began. Each task's default model after one
+epoch; the request is the example of the server's own documentation, one sample each. Numbers are
+requests per second. In a loop, the session gets the same arrays again and again; "with reading and
+answer" adds what the server does with a body, but for HTTP. Some of the {malformed:,} malformed
+requests are read after all: not every flipped bit matters.
 
 """.replace("{malformed:,}", f"{NUM_MALFORMED:,}")
 

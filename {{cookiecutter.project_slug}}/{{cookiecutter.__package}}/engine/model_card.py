@@ -39,6 +39,9 @@ were compared with those of the model, in processes without the project: they di
 from data to an answer. Classes, columns, vocabulary and hyperparameters are in the metadata of the
 file, as JSON.
 
+`docker build` makes an image of a server from this folder. Without Docker it is `python server`, in
+an environment with what `requirements.txt` lists; `python server --help` shows its limits.
+
 ## Data
 
 {data}

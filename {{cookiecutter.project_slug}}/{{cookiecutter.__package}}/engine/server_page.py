@@ -25,7 +25,7 @@ button { font: inherit; padding: .3rem 1rem; margin: .5rem 0; }
 <body>
 <h1>$title</h1>
 <p>Send $what to <code>/predict</code>:</p>
-<pre>$commands</pre>
+<pre id="commands">$commands</pre>
 $parameters
 <h2>Try it</h2>
 <form>
@@ -38,6 +38,9 @@ $file<textarea name="text" aria-label="body">$example</textarea>
 <a href="ready">/ready</a> and <a href="metrics">/metrics</a> are for those who run the server.</p>
 <script>
 const form = document.querySelector("form"), answer = document.getElementById("answer");
+const commands = document.getElementById("commands");
+const address = new URL("predict", document.baseURI);
+commands.textContent = commands.textContent.replaceAll("$address", address);
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const file = form.elements.file?.files[0];
@@ -53,6 +56,7 @@ form.addEventListener("submit", async (event) => {
 </body>
 </html>
 """)
+ADDRESS = "http://localhost:8000/predict"  # the page puts its own in the place of it
 FILE = '<p><label>A file: <input type="file" name="file"></label>, or else this JSON:</p>\n'
 
 
@@ -60,9 +64,8 @@ def make_page(task: str, endpoint: Endpoint) -> str:
     """The page as HTML. It needs nothing from elsewhere."""
     takes_files = len(endpoint.content) > 1
     example = json.dumps(endpoint.content[JSON_TYPE]["example"], ensure_ascii=False)
-    address = "http://localhost:8000/predict"
-    commands = [f"curl {address} --data-binary @FILE"] if takes_files else []
-    commands.append(f"curl {address} -H 'Content-Type: {JSON_TYPE}' -d '{escape_quotes(example)}'")
+    commands = [f"curl {ADDRESS} --data-binary @FILE"] if takes_files else []
+    commands.append(f"curl {ADDRESS} -H 'Content-Type: {JSON_TYPE}' -d '{escape_quotes(example)}'")
     return PAGE.substitute(
         title=html.escape(task),
         what="a file, or JSON" if takes_files else "JSON",
@@ -71,6 +74,7 @@ def make_page(task: str, endpoint: Endpoint) -> str:
         file=FILE if takes_files else "",
         example=html.escape(example),
         json_type=JSON_TYPE,
+        address=ADDRESS,
     )
 
 
