@@ -78,9 +78,8 @@ else:
         expected = [row["price"] for row in rows]
     assert np.allclose(found, expected, rtol=1e-4)
 from {PACKAGE}.engine.quantization import describe_loss
-(said,) = describe_loss(
-    {{"r2": 0.90, "mae": 0.9, "rmse": 1.03}}, {{"r2": 0.91, "mae": 1.0, "rmse": 1.0}}, {{"mae", "rmse"}}
-)
+before = {{"r2": 0.91, "mae": 1.0, "rmse": 1.0}}
+(said,) = describe_loss({{"r2": 0.90, "mae": 0.9, "rmse": 1.03}}, before, {{"mae", "rmse"}})
 assert said == "int8 costs more than 2% of rmse: 1.0300 instead of 1.0000."
 card = (folder / "README.md").read_text("utf-8")
 assert card.startswith("---\\nlicense:") and "pipeline_tag" in card
