@@ -49,6 +49,8 @@ def detector_form(
         UserError: it is one of torchvision's.
     """
     if image_side is None or not hasattr(model, "network"):
+        # Tried with torch 2.14.1, torchvision 0.29.1, one image of a fixed size: torch.export stops
+        # with GuardOnDataDependentSymNode in torchvision.ops.batched_nms, at `boxes.numel() == 0`.
         raise UserError(
             "Only the model small can be exported: the shapes inside torchvision's detectors "
             "depend on what is in the image."

@@ -13,12 +13,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 from {{ cookiecutter.__package }}.cli.main import main
 from {{ cookiecutter.__package }}.criterion import Criterion
+from {{ cookiecutter.__package }}.engine.calibration import Calibrated
 from {{ cookiecutter.__package }}.engine.data import BatchIndex
 from {{ cookiecutter.__package }}.engine.errors import UserError
 from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
 from {{ cookiecutter.__package }}.loaders import DataInfo, make_data
-from {{ cookiecutter.__package }}.models import make_model
+from {{ cookiecutter.__package }}.models import make_export, make_model
 from {{ cookiecutter.__package }}.report.style import style, to_png
+from {{ cookiecutter.__package }}.text.exported import Unpacked
 from {{ cookiecutter.__package }}.text.vocabulary import (
     PADDING,
     UNKNOWN,
@@ -241,6 +243,18 @@ def test_the_order_of_tokens_changes_an_answer_and_padding_never_does(
         torch.testing.assert_close(network(text, alone)[0], answer, rtol=1e-4, atol=1e-5)
     backward = network(text.flip(1), alone)[0]
     assert not torch.allclose(backward, together[3], atol=1e-4)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_exported_answers_as_the_model_with_its_temperature(model: str) -> None:
+    network = Calibrated(network_of(model=model, depth=2).eval(), 2.0)
+    form = make_export(network, Hyperparameters(), INFO)
+    parts = [type(part) for part in form.module.modules()]
+    assert (Unpacked in parts) == (model in ("gru", "lstm"))  # no packed sequences
+    tokens, lengths = texts_of(3, 40, 1, 17)
+    (call,) = form.to_calls(tokens, lengths)
+    logits = form.module.eval()(**call)
+    torch.testing.assert_close(logits, network(tokens, lengths), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", MODELS)
