@@ -215,7 +215,11 @@ def edit_as_a_team(project: Path) -> dict[str, str]:
     for wing in filter(Path.is_dir, (package / name for name in set(WINGS.values()))):
         path = next(path for path in sorted(wing.glob("*.py")) if path.stat().st_size > 300)
         text = re.sub(
-            "^(def|class|@)", r"OURS = 1\n\n\n\1", path.read_text("utf-8"), count=1, flags=re.M
+            "^(def|class|@)",
+            r"def ours() -> int:\n    return 1\n\n\n\1",
+            path.read_text("utf-8"),
+            count=1,
+            flags=re.M,
         )
         path.write_text(text, "utf-8")
         edited.add(path)
