@@ -215,7 +215,11 @@ def edit_as_a_team(project: Path) -> dict[str, str]:
     for wing in filter(Path.is_dir, (package / name for name in set(WINGS.values()))):
         path = next(path for path in sorted(wing.glob("*.py")) if path.stat().st_size > 300)
         text = re.sub(
-            "^(def|class|@)", r"OURS = 1\n\n\n\1", path.read_text("utf-8"), count=1, flags=re.M
+            "^(def|class|@)",
+            r"def ours() -> int:\n    return 1\n\n\n\1",
+            path.read_text("utf-8"),
+            count=1,
+            flags=re.M,
         )
         path.write_text(text, "utf-8")
         edited.add(path)
@@ -427,7 +431,7 @@ def test_cruft_makes_and_updates_a_project_that_trains(
     ends = {name: (project / name).read_text("utf-8") for name in edited}
     assert {name for name in edited if ends[name] != edited[name]} <= {wing_file}
     assert_update_arrived(project, IMAGES)
-    run_python(project, "-m", "pytest", "-q", "tests/test_layout.py", "tests/test_settings.py")
+    run_python(project, "-m", "pytest", "-q", "tests/test_layout.py")
     run_python(project, "train.py", "--fast-dev-run", "--device", "cpu", "--no-report")
 
 
