@@ -42,8 +42,9 @@ COMMON = {
     """,
     "tests": """
         conftest.py test_check_data.py test_debug.py test_device.py test_doctor.py
-        test_find_batch_size.py test_find_lr.py test_layout.py test_loading.py test_report.py
-        test_settings.py test_splits.py test_steps.py test_task.py test_training.py test_workers.py
+        test_find_batch_size.py test_find_lr.py test_initial_weights.py test_layout.py
+        test_loading.py test_report.py test_settings.py test_splits.py test_steps.py test_task.py
+        test_training.py test_workers.py
     """,
 }
 # ... and what hangs on an answer. Questions that are not here change no file's name.
