@@ -25,8 +25,8 @@ COMMON = {
     """,
     "PACKAGE/cli": """
         __init__.py arguments.py benchmark.py best_model.py check_data.py compare.py doctor.py
-        doctor_checks.py evaluate.py export.py find_batch_size.py find_lr.py library.py main.py
-        predict.py report.py runs.py train.py
+        doctor_checks.py evaluate.py export.py find_batch_size.py find_lr.py flags.py library.py
+        main.py predict.py report.py runs.py train.py
     """,
     "PACKAGE/engine": """
         __init__.py bootstrap.py builds.py calibration.py checkpoint.py comparison.py data.py

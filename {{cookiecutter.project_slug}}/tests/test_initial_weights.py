@@ -10,21 +10,23 @@ import torch
 from conftest import Train, rows, same, weights
 
 from {{ cookiecutter.__package }}.cli.arguments import load_settings
+from {{ cookiecutter.__package }}.engine.checkpoint import find_initial
 from {{ cookiecutter.__package }}.engine.device import resolve
 from {{ cookiecutter.__package }}.engine.distributed import Distributed
 from {{ cookiecutter.__package }}.engine.errors import UserError
-from {{ cookiecutter.__package }}.engine.initial_weights import InitialWeights, names_in
+from {{ cookiecutter.__package }}.engine.initial_weights import names_in
 from {{ cookiecutter.__package }}.engine.run import Run
-from {{ cookiecutter.__package }}.engine.settings import RunSettings
+from {{ cookiecutter.__package }}.engine.settings import RunSettings, StartSettings
 from {{ cookiecutter.__package }}.loaders import make_data
 from {{ cookiecutter.__package }}.train import TrainState, make_state
 
 
 def begin(source: Path, matching: bool = False, seed: int = 5) -> TrainState:
     """The state before the first step of a run with an average that starts from ``source``."""
+    start = {"init_matching" if matching else "init_from": str(source)}
     hparams = dataclasses.replace(load_settings(source).hparams, ema_decay=0.9, seed=seed)
     settings = RunSettings(device="cpu")
-    hardware, initial = resolve(settings, frozenset()), InitialWeights(source, matching)
+    hardware, initial = resolve(settings, frozenset()), find_initial(StartSettings(**start))
     run = Run(Path(), settings, hardware, Distributed(), initial=initial)
     return make_state(hparams, make_data(hparams).info, run)
 

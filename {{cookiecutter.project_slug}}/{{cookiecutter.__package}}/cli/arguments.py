@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tyro
-
 from ..engine.errors import UserError
 from ..engine.files import PROJECT, read_toml
 from ..engine.run_directory import find_run, quote
@@ -23,9 +21,11 @@ from ..engine.settings import (
     RunSettings,
     StartSettings,
     from_plain,
+    plain_values,
     to_plain,
 )
 from ..hyperparameters import Hyperparameters
+from .flags import ask
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -96,8 +96,7 @@ def parse(kind: type[S], command: str, argv: Sequence[str]) -> S:
     for file in files:
         values |= to_plain(from_plain(Settings, values | read_settings(file, kind), str(file)))
     defaults = take(kind, vars(from_plain(Settings, values)))
-    arguments = tyro.cli(kind, prog=program(command), args=argv, default=defaults)
-    return from_plain(kind, to_plain(arguments))
+    return from_plain(kind, plain_values(ask(kind, defaults, program(command), argv)))
 
 
 def read_settings(file: Path, kind: type[Settings]) -> dict[str, Any]:

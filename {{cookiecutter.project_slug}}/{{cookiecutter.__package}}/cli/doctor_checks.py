@@ -20,7 +20,7 @@ from ..engine.files import PROJECT, read_text, read_toml, write_text
 from ..engine.machine import usable_cpus
 from .doctor import GIB, WRITE, Check, State, judge
 
-DEVICE_TOML, PYPROJECT = PROJECT / "device.toml", PROJECT / "pyproject.toml"
+DEVICE_TOML = PROJECT / "device.toml"
 NVIDIA_SIGNS = [*filter(os.path.exists, ("/dev/nvidia0", "/proc/driver/nvidia"))]
 NVIDIA_SIGNS += filter(shutil.which, ["nvidia-smi"])
 
@@ -47,7 +47,8 @@ def check_torch() -> Iterator[Check]:
     tested = f">={'.'.join(version.split('.')[:2])}," in TORCH
     text = f"{torch.__version__} (the project was tested with {TORCH})"
     yield judge("torch", tested, text, REINSTALL)
-    project = read_text(PYPROJECT) if PYPROJECT.is_file() else ""
+    pyproject = PROJECT / "pyproject.toml"
+    project = read_text(pyproject) if pyproject.is_file() else ""
     named = (re.findall(r"^# >>> torch build: (\S+)", project, re.MULTILINE) or ["pypi"])[0]
     # Without a GPU, the small build will do, whatever the project names.
     fits = named == "pypi" or build in ("", named) or (build == "cpu" and not NVIDIA_SIGNS)
