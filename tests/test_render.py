@@ -26,8 +26,8 @@ COMMON = {
     """,
     "PACKAGE/cli": """
         __init__.py arguments.py benchmark.py best_model.py check_data.py compare.py doctor.py
-        doctor_checks.py evaluate.py export.py find_batch_size.py find_lr.py library.py main.py
-        predict.py report.py runs.py serve.py train.py
+        doctor_checks.py evaluate.py export.py find_batch_size.py find_lr.py flags.py library.py
+        main.py predict.py report.py runs.py serve.py train.py
     """,
     "PACKAGE/engine": """
         __init__.py batching.py bootstrap.py builds.py calibration.py checkpoint.py comparison.py
@@ -45,8 +45,9 @@ COMMON = {
     """,
     "tests": """
         conftest.py test_check_data.py test_debug.py test_device.py test_doctor.py
-        test_find_batch_size.py test_find_lr.py test_layout.py test_loading.py test_report.py
-        test_settings.py test_splits.py test_steps.py test_task.py test_training.py test_workers.py
+        test_find_batch_size.py test_find_lr.py test_initial_weights.py test_layout.py
+        test_loading.py test_report.py test_settings.py test_splits.py test_steps.py test_task.py
+        test_training.py test_workers.py
     """,
 }
 # ... and what hangs on an answer. Questions that are not here change no file's name.

@@ -4,8 +4,10 @@ import ast
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,36 @@ def test_files_and_folders_that_cannot_be_used_are_named(project: Path, tmp_path
     done = python(tmp_path, "-c", PARSED, project, PYTHONPATH=str(project))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(project.resolve() / "runs" / "odd"), "x"]
+
+
+OWN = ["--data", "images", "--image-size", "16", "--num-workers", "2", "--device", "cpu"]
+
+
+def test_a_signal_to_every_process_still_saves_the_run(project: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *OWN, "--epochs", "900", "--run", "group", "--no-report"],
+        cwd=project,
+        env=PLAIN,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    last, end = project / "runs/group/checkpoints/last.pt", time.monotonic() + 120
+    while not last.exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM and "--resume group" in output
+
+
+def test_too_few_open_files_is_a_sentence(project: Path) -> None:
+    command = ["sh", "-c", 'ulimit -n 40; exec "$@"', "sh", sys.executable, "train.py", *OWN]
+    command += ["--num-workers", "8", "--epochs", "1", "--no-report"]
+    done = subprocess.run(
+        command, cwd=project, env=PLAIN, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "ulimit -n 4096" in done.stderr
 
 
 def test_an_old_python_is_a_sentence_from_every_entry(project: Path) -> None:

@@ -129,3 +129,14 @@ def test_help_and_refusals_need_no_torch(argv: list[str]) -> None:
 def test_little_data_is_passed_over_more_often_unless_epochs_are_given() -> None:
     assert Hyperparameters().num_epochs(1) > Hyperparameters().num_epochs(1_000_000) > 1
     assert Hyperparameters(epochs=3).num_epochs(1) == 3
+
+
+def test_help_is_grouped_by_the_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    printed = capsys.readouterr().out
+    wanted = ["Data options", "Model options", "--init-from", "Optimizer and schedule options"]
+    wanted += ["--learning-rate", "Run options", "--resume", "Machine options", "--device"]
+    places = [printed.index(text) for text in wanted]
+    assert places == sorted(places)
+    assert "Number of passes over the training samples." in printed

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tyro
-
 from ..engine.errors import UserError
 from ..engine.files import PROJECT, read_toml
 from ..engine.run_directory import find_run, quote
@@ -23,9 +21,11 @@ from ..engine.settings import (
     RunSettings,
     StartSettings,
     from_plain,
+    plain_values,
     to_plain,
 )
 from ..hyperparameters import Hyperparameters
+from .flags import ask
 
 PACKAGE = __name__.partition(".")[0]
 ONLY_TRAIN = {"limit_batches", "overfit_batches", "track", "checkpoint_every", "requeue_signal"}
@@ -102,8 +102,7 @@ def parse(kind: type[S], command: str, argv: Sequence[str]) -> S:
         flags = ", ".join("--" + name.replace("_", "-") for name in unused)
         raise UserError(f"{command} has no use for {flags}. Leave it out.")
     defaults = take(kind, vars(from_plain(Settings, values)))
-    arguments = tyro.cli(kind, prog=program(command), args=argv, default=defaults)
-    return from_plain(kind, to_plain(arguments))
+    return from_plain(kind, plain_values(ask(kind, defaults, program(command), argv)))
 
 
 def read_settings(file: Path, kind: type[Settings]) -> dict[str, Any]:

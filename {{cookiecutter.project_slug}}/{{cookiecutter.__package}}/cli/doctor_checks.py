@@ -20,7 +20,7 @@ from ..engine.files import PROJECT, read_text, read_toml, write_text
 from ..engine.machine import usable_cpus
 from .doctor import GIB, WRITE, Check, State, judge
 
-DEVICE_TOML, PYPROJECT = PROJECT / "device.toml", PROJECT / "pyproject.toml"
+DEVICE_TOML = PROJECT / "device.toml"
 NVIDIA_SIGNS = [*filter(os.path.exists, ("/dev/nvidia0", "/proc/driver/nvidia"))]
 NVIDIA_SIGNS += filter(shutil.which, ["nvidia-smi"])
 
@@ -61,7 +61,8 @@ def check_torch() -> Iterator[Check]:
 
 def named_build() -> str:
     """The build that the project installs where nothing else is typed; empty: the registry's."""
-    text = read_text(PYPROJECT) if PYPROJECT.is_file() else ""
+    pyproject = PROJECT / "pyproject.toml"
+    text = read_text(pyproject) if pyproject.is_file() else ""
     groups = re.search(r"^default-groups = \[(.*)\]", text, re.MULTILINE)
     builds = re.findall(r'"([\w.-]+)"', groups[1]) if groups else []
     return next((build for build in builds if build != "dev"), "")

@@ -70,10 +70,10 @@ def main(argv: list[str]) -> int:
     output = arguments.output
     if not output.parent.is_dir() or output.is_dir():
         raise UserError(f"Cannot write {output}. Use a file in a folder that exists.")
+    from ..engine.checkpoint import find_initial
     from ..engine.device import resolve
     from ..engine.distributed import process_group
     from ..engine.files import atomic_write
-    from ..engine.initial_weights import find_initial
     from ..engine.run import Run
     from ..report.curves import draw_lr_curve
 

@@ -48,9 +48,9 @@ def main(argv: list[str]) -> int:
     trackers, notes = installed(arguments.track, requested_settings(argv))
     from torch.autograd import set_detect_anomaly
 
+    from ..engine.checkpoint import find_initial
     from ..engine.device import resolve
     from ..engine.distributed import process_group
-    from ..engine.initial_weights import find_initial
     from ..engine.run import Run
     from ..engine.run_directory import find_restarted, find_run, open_run
     from ..engine.seeding import make_deterministic

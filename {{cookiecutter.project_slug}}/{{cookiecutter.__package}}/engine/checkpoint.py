@@ -18,9 +18,10 @@ from torch import Tensor
 
 from .errors import Stopped, UserError
 from .files import atomic_write
+from .initial_weights import InitialWeights
 from .run import Run
-from .run_directory import MAY_CHANGE
-from .settings import parse_interval, require_same_hyperparameters, to_plain
+from .run_directory import MAY_CHANGE, find_run
+from .settings import StartSettings, parse_interval, require_same_hyperparameters, to_plain
 from .signals import StopSignals
 
 FORMAT = 4
@@ -255,6 +256,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             "Use the version of the project that wrote it, or train again."
         )
     return content
+
+
+def find_initial(start: StartSettings) -> InitialWeights | None:
+    """The weights that ``--init-from`` or ``--init-matching`` names; None without them."""
+    name = start.init_from or start.init_matching
+    if not name:
+        return None
+    run = find_run(name)
+    best = load_checkpoint(run / "checkpoints" / "best.pt")
+    return InitialWeights(run, best, matching=start.init_from is None)
 
 
 def to_host(value: Any) -> Any:

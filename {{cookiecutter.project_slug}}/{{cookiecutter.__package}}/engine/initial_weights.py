@@ -1,5 +1,6 @@
 """The weights of an earlier run as the start of a new one: ``--init-from RUN``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,6 @@ from typing import Any
 from torch import nn
 
 from .errors import UserError
-from .run_directory import find_run
-from .settings import StartSettings
 
 LEARNED_BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "weight", "bias")
 """Of batch norms. Other buffers, such as means of the inputs, belong to the data of this run."""
@@ -19,6 +18,8 @@ class InitialWeights:
     """The best weights of ``run``; ``matching``: only those of the same name and shape."""
 
     run: Path
+    best: Mapping[str, Any]
+    """The content of its best.pt."""
     matching: bool = False
 
     def load_into(self, model: nn.Module, info: dict[str, Any]) -> list[str]:
@@ -27,10 +28,7 @@ class InitialWeights:
         Raises:
             UserError: the run has another model or other classes, and ``matching`` is not set.
         """
-        from .checkpoint import load_checkpoint  # which imports Run, and Run this module
-
-        best = load_checkpoint(self.run / "checkpoints" / "best.pt")
-        own, found = model.state_dict(), best["model"]
+        own, found = model.state_dict(), self.best["model"]
         learned = {name for name, _ in model.named_parameters()}
         learned |= {name for name in own if name.rpartition(".")[2] in LEARNED_BUFFERS}
         fitting = {
@@ -40,7 +38,8 @@ class InitialWeights:
         }
         differing = sorted(learned - fitting.keys())
         unused = sorted(found.keys() - own.keys())
-        others = [name for name in info if names_in(info[name]) != names_in(best["info"].get(name))]
+        saved = self.best["info"]
+        others = [name for name in info if names_in(info[name]) != names_in(saved.get(name))]
         if not self.matching and (differing or unused or others):
             raise UserError(
                 f"{self.run} does not fit: {_list(differing + unused or others)} "
@@ -51,19 +50,13 @@ class InitialWeights:
         if not fitting:
             raise UserError(f"{self.run} has no weights of the same names and shapes.")
         model.load_state_dict(own | fitting)
-        source = f"the weights of {self.run}, epoch {best['epoch']}"
+        source = f"the weights of {self.run}, epoch {self.best['epoch']}"
         lines = [f"Starts from {source}: {len(fitting)} of {len(learned)} tensors."]
         if differing:
             lines.append(f"New weights, because they do not fit: {_list(differing)}.")
         if others:
             lines.append(f"The data of that run had another meaning: {_list(others)}.")
         return lines
-
-
-def find_initial(start: StartSettings) -> InitialWeights | None:
-    """What ``--init-from`` or ``--init-matching`` means; None without them."""
-    name = start.init_from or start.init_matching
-    return InitialWeights(find_run(name), matching=start.init_from is None) if name else None
 
 
 def names_in(value: Any) -> Any:

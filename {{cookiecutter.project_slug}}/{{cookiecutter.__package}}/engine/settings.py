@@ -33,6 +33,19 @@ T = TypeVar("T")
 class RunSettings:
     """How a run runs: none of it changes which samples form a step, or in which order."""
 
+    # Run
+    checkpoint_every: str = "10min"
+    """Save within an epoch too: after so many steps (500) or so much time (30s, 10min, 1h).
+    0: only at the end of each epoch."""
+    track: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+    """Also show the run in these trackers (extra: tracking)."""
+    requeue_signal: Literal["USR1", "USR2"] | None = None
+    """Signal by which a cluster announces that the job must end. The run is saved, and under Slurm
+    put into the queue again."""
+    detect_anomaly: bool = False
+    """Name the operation whose gradient is not a number, with the line that called it; slower."""
+
+    # Machine
     device: Literal["auto", "cuda", "mps", "xpu", "cpu"] = "auto"
     """Where to compute. auto: the GPU that torch can use, else the CPU."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -51,18 +64,8 @@ class RunSettings:
     """Let NVIDIA GPUs round fp32 matrix products to TF32, which is much faster."""
     compile: bool = False
     """Compile the model: the first step takes longer, the others less."""
-    checkpoint_every: str = "10min"
-    """Save within an epoch too: after so many steps (500) or so much time (30s, 10min, 1h).
-    0: only at the end of each epoch."""
     deterministic: bool = False
     """Let torch refuse operations whose last bits vary from run to run on a GPU; slower."""
-    track: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
-    """Also show the run in these trackers (extra: tracking)."""
-    detect_anomaly: bool = False
-    """Name the operation whose gradient is not a number, with the line that called it; slower."""
-    requeue_signal: Literal["USR1", "USR2"] | None = None
-    """Signal by which a cluster announces that the job must end. The run is saved, and under Slurm
-    put into the queue again."""
 
     def __post_init__(self) -> None:
         parse_interval(self.checkpoint_every)
@@ -86,6 +89,7 @@ WHOLE = Limits()
 class DebugSettings:
     """For a trial of the code. They decide the result, so a resumed run must have the same."""
 
+    # Run
     limit_batches: Count | None = None
     """For a trial: use only so many batches of each epoch, and of the validation set."""
     overfit_batches: Count | None = None
@@ -109,6 +113,7 @@ class DebugSettings:
 class StartSettings:
     """Where the weights come from. It decides the result, so a resumed run must have the same."""
 
+    # Model
     init_from: str | None = None
     """Start from the best weights of this run (its name, its directory, or latest). The optimizer,
     the schedule and the statistics of the data are new."""
@@ -140,10 +145,15 @@ def parse_interval(text: str) -> tuple[int, str]:
 
 def to_plain(settings: Any) -> dict[str, Any]:
     """The fields as TOML and JSON can hold them: paths as text, and without those that are None."""
-    values = ((item.name, getattr(settings, item.name)) for item in dataclasses.fields(settings))
+    names = [item.name for item in dataclasses.fields(settings)]
+    return plain_values({name: getattr(settings, name) for name in names})
+
+
+def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for values by name."""
     return {
         name: str(value) if isinstance(value, Path) else value
-        for name, value in values
+        for name, value in values.items()
         if value is not None
     }
 
@@ -156,6 +166,13 @@ def from_plain(kind: type[T], values: Mapping[str, Any], origin: str = "") -> T:
             ``origin``, the file that they are from.
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    for name, value in values.items():
+        if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+            raise UserError(
+                f"{name.replace('_', '-')}: {value!a} has bytes that are no text in UTF-8. Rename "
+                "it, or type a link to it that has another name."
+            )
 
     class Checked(kind):  # type: ignore[valid-type, misc]
         __pydantic_config__: ClassVar = ConfigDict(
