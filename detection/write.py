@@ -58,7 +58,7 @@ def write_torch_build(project: Path, index_url: str | None) -> bool:
         return False
     write_text(pyproject, for_uv)
     write_text(requirements, for_pip)
-    _keep_answer(project / ".cookiecutter.yaml", build)
+    _keep_answer(project / ".template.yaml", build)
     return True
 
 

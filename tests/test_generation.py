@@ -118,7 +118,7 @@ def test_answers_that_a_project_keeps_make_it_again(
     plain: dict[str, bytes], tmp_path: Path
 ) -> None:
     config = tmp_path / "answers.yaml"
-    config.write_bytes(plain[".cookiecutter.yaml"])
+    config.write_bytes(plain[".template.yaml"])
     answers = str(config)
     made = cookiecutter(str(TEMPLATE), no_input=True, config_file=answers, output_dir=str(tmp_path))
     assert files_of(Path(made)) == plain

@@ -15,7 +15,7 @@ from conftest import CHOICES, TEMPLATE, Render
 # What users receive, whatever they answer: folder -> its files ...
 COMMON = {
     ".": """
-        .cookiecutter.yaml .editorconfig .gitattributes .gitignore .pre-commit-config.yaml LICENSE
+        .template.yaml .editorconfig .gitattributes .gitignore .pre-commit-config.yaml LICENSE
         README.md device.toml pyproject.toml requirements-torch-cpu.txt requirements-torch.txt
         train.py
     """,

@@ -399,7 +399,7 @@ def assert_update_arrived(project: Path, task: str) -> None:
     assert (wing / "added.py").is_file()
     others = [path for path in wing.glob("*.py") if path.name not in ("added.py", "__init__.py")]
     assert others and all("UPDATED" in path.read_text("utf-8") for path in others)
-    answers = yaml.safe_load((project / ".cookiecutter.yaml").read_text("utf-8"))
+    answers = yaml.safe_load((project / ".template.yaml").read_text("utf-8"))
     assert answers["default_context"]["color"] == "green"  # the default of the new question
     assert answers["default_context"]["task"] == task
 
