@@ -21,10 +21,8 @@ from PIL import Image
 DOCS = TEMPLATE / "docs"
 PAGES = sorted(path.stem for path in DOCS.glob("*.md") if path.stem != "README")
 PACKAGE = "my_torch_project"
-SETTINGS = TEMPLATE / "{{cookiecutter.project_slug}}/{{cookiecutter.__package}}/engine/settings.py"
-HAS_INIT_FROM = "init_from" in SETTINGS.read_text("utf-8")
 # Not among the trainings: the first has a test of its own.
-BY_HAND = {"update"} if HAS_INIT_FROM else {"update", "transfer"}
+BY_HAND = {"update"}
 MAX_LINES = 40
 # What is typed is above the file, so the pages train as they say but for the time it takes.
 BRIEF = 'device = "cpu"\nepochs = 1\nlimit_batches = 10\n'
@@ -165,7 +163,6 @@ def test_an_own_schedule_sets_the_rate(followed: dict[str, Done]) -> None:
     assert followed["own-scheduler"].row("steps")["lr"] == pytest.approx(2e-3 * 0.1**2)
 
 
-@pytest.mark.skipif(not HAS_INIT_FROM, reason="train has no --init-from yet")
 def test_a_run_starts_where_another_one_ended(followed: dict[str, Done]) -> None:
     done = followed["transfer"]
     assert "first" in next(line for line in done.outputs[1].splitlines() if "tarts from" in line)

@@ -95,7 +95,7 @@ class Hyperparameters:
     """Seed of the weights, the order of the rows, and dropout."""
     epochs: Count | None = None
     """Number of passes over the training rows. None: 100; for little data as many as make
-    400 steps, for much data as few as make 5,000, but at least 10."""
+    400 steps, for much data as few as make 7,000, but at least 10."""
     batch_size: Count = 32
     """Rows per optimizer step, over all processes and micro-batches together."""
     monitor: Literal[
@@ -109,7 +109,7 @@ class Hyperparameters:
     def num_epochs(self, num_samples: int) -> int:
         """Passes over so many training rows."""
         steps = num_samples / self.batch_size  # in one pass
-        return self.epochs or math.ceil(max(400 / steps, 10, min(100, 5000 / steps)))
+        return self.epochs or math.ceil(max(400 / steps, 10, min(100, 7000 / steps)))
 
     def __post_init__(self) -> None:
         regression = ("r2", "rmse", "mae")
