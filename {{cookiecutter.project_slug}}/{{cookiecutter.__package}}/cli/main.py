@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from multiprocessing import active_children
 from typing import NoReturn
 
 from ..engine.errors import UserError, explain
+from ..engine.machine import kill_children
 
 PACKAGE = __name__.partition(".")[0]
 COMMANDS = {
@@ -81,8 +81,7 @@ def run_and_exit(argv: list[str] | None = None) -> NoReturn:
     with working_output():
         code = main(argv)
     if code:  # Python would wait for a worker that hangs
-        for worker in active_children():
-            worker.kill()
+        kill_children()
     if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
         sys.stdout.flush()
         sys.stderr.flush()

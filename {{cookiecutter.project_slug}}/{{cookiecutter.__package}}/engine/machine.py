@@ -3,7 +3,9 @@
 import os
 import re
 import shutil
+import signal
 import sys
+from multiprocessing import active_children
 from pathlib import Path
 
 SHM = Path("/dev/shm")  # where Linux keeps the batches on their way from one process to another
@@ -51,6 +53,14 @@ def max_open_files() -> str:
     except ImportError:
         return "no more"
     return f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]:,}"
+
+
+def kill_children() -> None:
+    """End the worker processes at once."""
+    if sys.platform != "win32":  # torch's handler would raise an error for each of them
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for process in active_children():
+        process.kill()
 
 
 def _read(path: Path) -> str:
