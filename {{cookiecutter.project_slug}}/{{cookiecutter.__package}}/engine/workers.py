@@ -1,5 +1,6 @@
 """Processes that load data: how many, how they start, and what happens when one of them fails."""
 
+import atexit
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from .data import BatchDataset, map_tensors
 from .errors import TrainingFailed, UserError
-from .machine import SHM
+from .machine import SHM, kill_children
 from .run import Run
 
 PREFETCHED = 2  # batches of each worker that wait in shared memory
@@ -51,6 +52,10 @@ class WorkerLoader:
             )
         except ValueError as error:
             raise UserError(f"--start-method {method} is not known here ({error}).") from None
+        # At its exit, Python would ask workers to end, which leave signals to the main process, and
+        # then wait for those that still have batches.
+        atexit.unregister(kill_children)
+        atexit.register(kill_children)
 
     def __iter__(self) -> Iterator[Any]:
         batches, start = iter(self._loader), time.monotonic()
