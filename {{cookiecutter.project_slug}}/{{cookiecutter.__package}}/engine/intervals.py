@@ -72,9 +72,10 @@ def metric_intervals(
 ) -> dict[str, list[float]]:
     """The 95 % interval of each metric, [low, high], from ``count`` resamples.
 
-    A metric that is NaN has none. Resamples repeat samples, which makes some metrics better, such as
-    the mAP of a weak detector. If that moves an interval beside the metric's value, the mean
-    difference is taken off (Efron and Tibshirani 1993, chapter 10: the bootstrap estimate of bias).
+    A metric that is NaN has none. Resamples repeat samples, which makes some metrics better, such
+    as the mAP of a weak detector. If that moves an interval beside the metric's value, the mean
+    difference is taken off (the bootstrap's estimate of bias: Efron and Tibshirani 1993, chapter
+    10).
     """
     values = score_resamples(score, resamples(num_samples, count, groups=groups))
     on_all = score(np.arange(num_samples)) if values else {}
