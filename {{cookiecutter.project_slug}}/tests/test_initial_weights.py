@@ -16,7 +16,10 @@ from {{ cookiecutter.__package }}.engine.distributed import Distributed
 from {{ cookiecutter.__package }}.engine.errors import UserError
 from {{ cookiecutter.__package }}.engine.initial_weights import names_in
 from {{ cookiecutter.__package }}.engine.run import Run
-from {{ cookiecutter.__package }}.engine.settings import RunSettings, StartSettings
+from {{ cookiecutter.__package }}.engine.settings import (
+    RunSettings,
+    StartSettings,
+)
 from {{ cookiecutter.__package }}.loaders import make_data
 from {{ cookiecutter.__package }}.train import TrainState, make_state
 

@@ -15,10 +15,18 @@ import torch
 from torch import Tensor
 
 from {{ cookiecutter.__package }}.engine import workers
-from {{ cookiecutter.__package }}.engine.data import BatchIndex, SampleDataset, map_tensors
+from {{ cookiecutter.__package }}.engine.data import (
+    BatchIndex,
+    SampleDataset,
+    map_tensors,
+)
 from {{ cookiecutter.__package }}.engine.device import resolve
 from {{ cookiecutter.__package }}.engine.distributed import Distributed
-from {{ cookiecutter.__package }}.engine.errors import TrainingFailed, UserError, explain
+from {{ cookiecutter.__package }}.engine.errors import (
+    TrainingFailed,
+    UserError,
+    explain,
+)
 from {{ cookiecutter.__package }}.engine.loading import make_batches
 from {{ cookiecutter.__package }}.engine.machine import SHM
 from {{ cookiecutter.__package }}.engine.run import Run
