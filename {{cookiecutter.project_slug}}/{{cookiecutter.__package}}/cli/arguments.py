@@ -5,6 +5,7 @@ Needs no torch, so that ``--help`` and refusals come at once.
 
 import argparse
 import dataclasses
+import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -139,6 +140,20 @@ def program(command: str) -> str:
     if script.name == f"{command}.py":
         return f"python {quote(str(script))}"
     return f"python -m {PACKAGE} {command}"
+
+
+def require_extra(extra: str, packages: Sequence[str]) -> None:
+    """Check that the packages of an extra of pyproject.toml are installed.
+
+    Raises:
+        UserError: some are not.
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"This needs {', '.join(missing)}. Type `uv sync --extra {extra}`, or "
+            f'`python -m pip install -e ".[{extra}]"`.'
+        )
 
 
 def warn(notes: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from ..engine.errors import first_line
-from .arguments import program
+from .arguments import program, require_extra
 from .export import Exported, load, sample_of
 
 if TYPE_CHECKING:  # --help takes no torch
@@ -42,7 +42,7 @@ class BenchmarkArguments:
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit code."""
     arguments = tyro.cli(BenchmarkArguments, prog=program("benchmark"), args=argv)
-    from ..engine.exporting import require_packages
+    from ..engine.exporting import PACKAGES
     from ..engine.run_directory import find_run
     from ..engine.speed import format_table
 
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
     if find_spec("openvino") is None and "openvino" in files:
         files.remove("openvino")
     if files:
-        require_packages()
+        require_extra("export", PACKAGES)
     rows, sample = [], sample_of(load(arguments.run, arguments.data))
     for kind in ["eager", *(["compiled"] if arguments.compile else []), *files]:
         spawn = multiprocessing.get_context("spawn")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from ..engine.errors import TrainingFailed, UserError
+from ..engine.errors import NO_PERMISSION, TrainingFailed, UserError
 from ..engine.files import atomic_write, read_arrays, write_json
 from ..engine.settings import CountOrZero
 from .arguments import load_settings, program, requested_settings, warn
@@ -74,7 +74,9 @@ def main(argv: list[str]) -> int:
             with atomic_write(folder / "test_predictions.npz") as file:
                 np.savez(file, **predictions)
             write_json(folder / "evaluation.json", evaluation)
-        except PermissionError as error:
+        except OSError as error:
+            if error.errno not in NO_PERMISSION:
+                raise
             kept = "The metrics were not kept, and no report was written"
             raise TrainingFailed(
                 f"{kept} ({folder}: {error.strerror}). Add --output FOLDER."

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from ..engine.errors import UserError
-from .arguments import Settings, load_settings, program, warn
+from .arguments import Settings, load_settings, program, require_extra, warn
 
 if TYPE_CHECKING:  # --help takes no torch
     from ..engine.data import Data
@@ -95,9 +95,9 @@ class Exported:
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit code."""
     arguments = tyro.cli(ExportArguments, prog=program("export"), args=argv)
-    from ..engine.exporting import require_packages
+    from ..engine.exporting import PACKAGES
 
-    require_packages()
+    require_extra("export", PACKAGES)
     exported = load(arguments.run, arguments.data)
     directory = exported.run.directory
     with tempfile.TemporaryDirectory(dir=directory, prefix=".export-") as name:

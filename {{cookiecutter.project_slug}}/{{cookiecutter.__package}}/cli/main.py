@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from typing import NoReturn
 
 from ..engine.errors import UserError, explain
-from ..engine.machine import kill_children
+from ..engine.machine import kill_workers
 
 PACKAGE = __name__.partition(".")[0]
 COMMANDS = {
@@ -81,7 +81,7 @@ def run_and_exit(argv: list[str] | None = None) -> NoReturn:
     with working_output():
         code = main(argv)
     if code:  # Python would wait for a worker that hangs
-        kill_children()
+        kill_workers()
     if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,7 +1,6 @@
 """A run's exported model behind HTTP: ``python -m PACKAGE serve RUN``."""
 
 import argparse
-import importlib.util
 import os
 import subprocess
 import sys
@@ -9,7 +8,7 @@ import sys
 from ..engine.errors import UserError
 from ..engine.run_directory import find_run
 from ..engine.serving import PACKAGES, parse_options
-from .arguments import program
+from .arguments import program, require_extra
 
 
 def main(argv: list[str]) -> int:
@@ -21,7 +20,7 @@ def main(argv: list[str]) -> int:
     if not model.is_file() or not (folder / "server").is_dir():
         flag = " --quantize int8" if quantized else ""
         raise UserError(f"There is no server in {folder}. Type `{program('export')} {run}{flag}`.")
-    require_packages()
+    require_extra("serve", PACKAGES)
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in arguments.items()]
     command = [sys.executable, str(folder / "server"), f"--model={model}", *flags]
     if os.name == "nt":
@@ -33,17 +32,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, and which of its files."""
     parser.add_argument("run", metavar="RUN", help="name or directory of the run, or latest")
     parser.add_argument("--quantized", action="store_true", help="serve model.int8.onnx")
-
-
-def require_packages() -> None:
-    """Check that what the server needs is installed.
-
-    Raises:
-        UserError: it is not.
-    """
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"This needs {', '.join(missing)}. Type `uv sync --extra serve`, or "
-            '`python -m pip install -e ".[serve]"`.'
-        )

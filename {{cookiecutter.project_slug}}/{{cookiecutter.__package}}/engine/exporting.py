@@ -1,6 +1,5 @@
 """A model as files that run without this project: ONNX, and PyTorch's own .pt2."""
 
-import importlib.util
 import json
 import logging
 import warnings
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from .errors import TrainingFailed, UserError
+from .errors import TrainingFailed
 from .evaluation import Criterion
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -87,20 +86,6 @@ def graph_inputs(
             criterion.evaluate(stand_in, batch)
         yield from calls
         calls.clear()
-
-
-def require_packages() -> None:
-    """Check that what export needs is installed.
-
-    Raises:
-        UserError: it is not.
-    """
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"This needs {', '.join(missing)}. Type `uv sync --extra export`, or "
-            '`python -m pip install -e ".[export]"`.'
-        )
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import sys
-from multiprocessing import active_children
 from pathlib import Path
 
 SHM = Path("/dev/shm")  # where Linux keeps the batches on their way from one process to another
@@ -55,12 +54,15 @@ def max_open_files() -> str:
     return f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]:,}"
 
 
-def kill_children() -> None:
-    """End the worker processes at once."""
+def kill_workers() -> None:
+    """End the processes at once that Python would ask to end, and wait for, when this one ends."""
+    from multiprocessing import active_children  # needed at the end, not at the start
+
     if sys.platform != "win32":  # torch's handler would raise an error for each of them
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for process in active_children():
-        process.kill()
+        if process.daemon:
+            process.kill()
 
 
 def _read(path: Path) -> str:

@@ -1,11 +1,10 @@
 """Puts a server beside an exported model: a folder that Python runs, and a Dockerfile."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from .files import PROJECT
+from .files import PROJECT, read_toml
 
 RELATIVE = re.compile(r"^from \.+(?:(\w+)\.)?(\w*) import", re.MULTILINE)
 PACKAGES = {"fastapi", "httptools", "numpy", "onnxruntime", "pillow", "prometheus-client"}
@@ -69,6 +68,6 @@ def flatten(text: str) -> str:
 
 def requirements() -> list[str]:
     """The packages of the server, with the ranges that the project has."""
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    project = read_toml(PROJECT / "pyproject.toml")["project"]
     lines = {*project["dependencies"], *project["optional-dependencies"].get("serve", [])}
     return sorted(line for line in lines if line.partition(">=")[0] in PACKAGES)

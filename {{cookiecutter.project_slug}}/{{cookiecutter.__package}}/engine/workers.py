@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from .data import BatchDataset, map_tensors
 from .errors import TrainingFailed, UserError
-from .machine import SHM, kill_children
+from .machine import SHM, kill_workers
 from .run import Run
 
 PREFETCHED = 2  # batches of each worker that wait in shared memory
@@ -54,8 +54,8 @@ class WorkerLoader:
             raise UserError(f"--start-method {method} is not known here ({error}).") from None
         # At its exit, Python would ask workers to end, which leave signals to the main process, and
         # then wait for those that still have batches.
-        atexit.unregister(kill_children)
-        atexit.register(kill_children)
+        atexit.unregister(kill_workers)
+        atexit.register(kill_workers)
 
     def __iter__(self) -> Iterator[Any]:
         batches, start = iter(self._loader), time.monotonic()
