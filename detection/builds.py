@@ -11,8 +11,8 @@ import re
 from dataclasses import KW_ONLY, dataclass
 from typing import TypedDict
 
-TORCH = ">=2.14,<2.15"
-"""The upper bound is needed: 2.15 has no build for GPUs and drivers that need cu126."""
+TORCH = ">=2.14,<2.16"
+"""The versions that projects are tested with. 2.15 has no build cu126, whose group is bounded."""
 INDEX = "https://download.pytorch.org/whl/"
 
 Capability = tuple[int, int]

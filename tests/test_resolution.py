@@ -126,6 +126,11 @@ def synced(folder: Path, environment: Environment, platform: str, *groups: str) 
     return dict(re.findall(r"^ \+ (\S+)==(\S+)$", done.stderr, re.MULTILINE))
 
 
+def newest(build: str) -> str:
+    """The newest torch in its index."""
+    return "2.15.0" if build in ("pypi", "cpu", "cu130", "cu132") else "2.14.1"
+
+
 def local_version(build: str, platform: str) -> str:
     """What stands behind the + in the versions of this build there; empty: it is the registry's."""
     places = {"pypi": "", "rocm7.2": "x86_64-unknown-linux", "xpu": "x86_64"}
@@ -146,7 +151,8 @@ def test_uv_takes_the_build_on_every_platform(
     local = local_version(build, platform)
     installed = synced(folder, environment, platform)
     place = f"{server}/whl/{build}" if local else f"{server}/simple"
-    for name, version in (("torch", f"2.14.1{local}"), ("torchvision", f"0.29.2{local}")):
+    torch = newest(build if local or build == "cu126" else "pypi")
+    for name, version in (("torch", f"{torch}{local}"), ("torchvision", f"0.29.2{local}")):
         assert installed[name] == version
         sources = {"registry": place}
         (package,) = (
@@ -168,8 +174,8 @@ def test_one_lock_serves_machines_with_every_build(
         installed = synced(folder, environment, platform, "dev", group)
         local = local_version(group, platform)
         versions = [installed[name] for name in ("torch", "torchvision")]
-        assert versions == [f"2.14.1{local}", f"0.29.2{local}"]
-    assert synced(folder, environment, platform, "dev")["torch"] == "2.14.1"
+        assert versions == [f"{newest(group)}{local}", f"0.29.2{local}"]
+    assert synced(folder, environment, platform, "dev")["torch"] == newest("pypi")
 
 
 def test_the_default_is_all_in_which_locks_differ(locked: Callable[[str], Locked]) -> None:
@@ -294,7 +300,7 @@ def test_colleague_without_a_gpu_types_one_command_once(
     assert uv == "uv"
     run(folder, team, find_uv_bin(), *command, *python)
     seen = run(folder, team, str(scripts(folder / ".venv") / "python"), "-c", VERSIONS)
-    assert seen.split()[:2] == [f"2.14.1{CPU_LOCAL}", f"0.29.2{CPU_LOCAL}"]
+    assert seen.split()[:2] == [f"2.15.0{CPU_LOCAL}", f"0.29.2{CPU_LOCAL}"]
     assert (folder / "uv.lock").read_bytes() == lock
     assert index.strangers == []
 

@@ -80,7 +80,8 @@ def test_checks_that_fail_are_broken_lines(cpu_only: pytest.MonkeyPatch, capsys:
         ("2.14.1+cu126", ["nvidia-smi"], ["ok", "ok", "broken"]),
         ("2.14.1+cu130", ["nvidia-smi"], ["ok", "ok", "broken"]),
         ("2.14.1+cu130", [], ["ok", "warning", "broken"]),
-        ("2.15.0", [], ["warning", "ok", "ok"]),
+        ("2.15.0", [], ["ok", "ok", "ok"]),
+        ("2.16.0", [], ["warning", "ok", "ok"]),
     ],
 )
 def test_builds_are_compared(version: str, signs: Any, states: Any, cpu_only: Any) -> None:

@@ -44,7 +44,8 @@ def main(argv: list[str]) -> None:
 def check_torch() -> Iterator[Check]:
     """Version of torch, its build compared with the project's, and torchvision if it is there."""
     version, _, build = torch.__version__.partition("+")  # 2.14.1+cu130; not every build says it
-    tested = f">={'.'.join(version.split('.')[:2])}," in TORCH
+    oldest, too_new = TORCH.removeprefix(">=").split(",<")
+    tested = numbers(oldest) <= numbers(version) < numbers(too_new)
     text = f"{torch.__version__} (the project was tested with {TORCH})"
     yield judge("torch", tested, text, REINSTALL)
     named = named_build()
@@ -57,6 +58,11 @@ def check_torch() -> Iterator[Check]:
         fits = not build or version.partition("+")[2] in ("", build)
         text = f"{version}, with torch {torch.__version__}"
         yield judge("torchvision", fits, text, REINSTALL, "broken")
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """(2, 15) for 2.15.0."""
+    return tuple(int(number) for number in version.split(".")[:2])
 
 
 def named_build() -> str:

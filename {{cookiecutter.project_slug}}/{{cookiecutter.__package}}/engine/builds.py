@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-TORCH = ">=2.14,<2.15"  # tested with these; 2.15 has no build for older GPUs and drivers
+TORCH = ">=2.14,<2.16"  # tested with these; 2.15 has no build cu126
 INSTALL = "uv sync (or: pip install -r requirements-torch.txt, then: pip install -e .)"
 # pip alone takes every build of the same version for the right one.
 PIP_REINSTALL = "pip install --force-reinstall -r requirements-torch.txt"
