@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import CHOICES, PROJECT, Render
 from uv import find_uv_bin
 from wheels import Index, make_certificate, served, torch_index
@@ -312,6 +313,31 @@ def test_ci_types_what_a_colleague_without_a_gpu_types(
     folder = render(tmp_path, ci="gitlab" if "gitlab" in ci else "github")
     (command,) = commands(folder, "uv sync --no-default-groups")
     assert shlex.join(command) in (folder / ci).read_text("utf-8")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="types what the jobs type on Linux")
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_ci_looks_every_week_at_what_newer_packages_break(
+    ci: str, render: Render, tmp_path: Path, environment: Environment, server: str
+) -> None:
+    folder = render(tmp_path, ci=ci)
+    pyproject = folder / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text("utf-8").replace(ADDRESS, server), "utf-8")
+    name = ".gitlab-ci.yml" if ci == "gitlab" else ".github/workflows/ci.yml"
+    jobs = yaml.safe_load((folder / name).read_text("utf-8"))
+    if ci == "github":
+        steps = jobs["jobs"]["newest"]["steps"]
+        lines = [step["run"] for step in steps if "run" in step]
+    else:
+        lines = jobs["newest"]["script"]
+    lift, sync, *_ = lines
+    run(folder, environment, "sh", "-c", lift)
+    assert sync.startswith("uv sync --upgrade ")
+    run(folder, environment, find_uv_bin(), *shlex.split(sync)[1:], "--no-progress")
+    installed = run(folder, environment, find_uv_bin(), "pip", "list", "--python", ".venv")
+    versions = dict(re.findall(r"^(\S+) +(\S+)", installed, re.MULTILINE))
+    assert versions["tyro"] == "2" and versions["pytest"] == "10"  # the first forbidden ones
+    assert versions["torch"] == "2.15.0+cpu" and versions["torchvision"] == "0.30.0+cpu"
 
 
 @pytest.mark.parametrize(

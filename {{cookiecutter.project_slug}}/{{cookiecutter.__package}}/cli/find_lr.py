@@ -16,7 +16,7 @@ import numpy as np
 from annotated_types import Ge
 
 from ..engine.errors import TrainingFailed, UserError
-from .arguments import Settings, parse, requested_settings, warn
+from .arguments import Settings, parse, program, requested_settings, warn
 
 if TYPE_CHECKING:  # --help takes no torch
     from ..engine.run import Run
@@ -89,7 +89,7 @@ def main(argv: list[str]) -> int:
             file.write(draw_lr_curve(curve.lrs, curve.losses, curve.smoothed, lr))
         others = requested_settings(argv) - {"learning_rate"}
         flags = " (and the other flags as here)" if others else ""
-        print(f"Figure: {output}\nProposal: python train.py --learning-rate {lr:.2g}{flags}")
+        print(f"Figure: {output}\nProposal: {program('train')} --learning-rate {lr:.2g}{flags}")
     return 0
 
 

@@ -46,7 +46,7 @@ class Stopped(Exception):
         self.signal_number = signal_number
 
 
-RESUME = "The last checkpoint is kept: continue with --resume."
+RESUME = "If the run has a checkpoint, --resume continues from it."
 FULL_DISK = "The disk is full: cannot write{}. Free some space. " + RESUME
 SHARED_MEMORY = (
     "The shared memory is full, in which processes hand over batches: {shm}. Start the container "

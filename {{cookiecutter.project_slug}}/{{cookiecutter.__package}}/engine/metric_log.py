@@ -105,9 +105,8 @@ class MetricLog:
         listed = ", ".join(samples[:5]) + (", ..." if len(samples) > 5 else "")
         raise TrainingFailed(
             f"{name} is not finite in step {step} (epoch {self.progress.epoch + 1}, step "
-            f"{step_in_epoch}), whose samples are {listed}. The last checkpoint is kept. Try a "
-            "smaller --learning-rate or --clip-norm, or --precision fp32, and look for extreme "
-            "values in the data."
+            f"{step_in_epoch}), whose samples are {listed}. Try a smaller --learning-rate or "
+            "--clip-norm, or --precision fp32, and look for extreme values in the data."
         )
 
     def end_epoch(self, metrics: dict[str, float], is_best: bool) -> None:

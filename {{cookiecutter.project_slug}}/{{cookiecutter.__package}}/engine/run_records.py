@@ -103,8 +103,8 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
             rows.append(row | {"epoch": int(row["epoch"])})
         except (ValueError, KeyError, TypeError):
             raise UserError(
-                f"{path} is damaged in line {number}. `python train.py --resume "
-                f"{name_run(directory)}` writes it again from the last checkpoint."
+                f"{path} is damaged in line {number}. Training with --resume "
+                f"{name_run(directory)} writes it again from the last checkpoint."
             ) from None
     return rows
 

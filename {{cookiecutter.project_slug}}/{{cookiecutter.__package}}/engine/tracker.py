@@ -87,8 +87,8 @@ class Tracker(ABC):
         if not self.has_warned:
             print(
                 f"Warning: {self.name} failed ({reason}). Training goes on. What is missing there "
-                "is sent when it answers again, if need be by "
-                f"`python train.py --resume {self.directory.name}`.",
+                "is sent when it answers again, if need be when the run is continued with "
+                f"--resume {self.directory.name}.",
                 file=sys.stderr,
             )
         self.has_warned = True

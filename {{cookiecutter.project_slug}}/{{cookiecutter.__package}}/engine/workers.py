@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from .data import BatchDataset, map_tensors
-from .errors import TrainingFailed, UserError
+from .errors import RESUME, TrainingFailed, UserError
 from .machine import SHM, kill_workers
 from .run import Run
 
@@ -71,7 +71,7 @@ class WorkerLoader:
                     raise TrainingFailed(
                         f"The processes that load data have made no batch for {TIME_LIMIT:.0f} "
                         "seconds. Look for a disk that does not answer, or use --num-workers 0. "
-                        "The last checkpoint is kept: continue with --resume."
+                        f"{RESUME}"
                     ) from None
                 continue
             yield batch
