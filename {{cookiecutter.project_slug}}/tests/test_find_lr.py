@@ -85,7 +85,7 @@ def test_the_command_leaves_a_figure_and_a_flag_that_training_takes(
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     again = ["--learning-rate", "1e-9", "--ema-decay", "0.9", "--output", "curve.png"]
     assert main(["find-lr", *QUICK, *again]) == 0
-    first, second = re.findall(r"train\.py (--learning-rate \S+)", capsys.readouterr().out)
+    first, second = re.findall(r"Proposal: .* (--learning-rate \S+)", capsys.readouterr().out)
     assert first == second
     assert 1e-7 < parse(TrainArguments, "train", first.split()).learning_rate < 10
 
