@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import CHOICES, TEMPLATE, Render
 
-KILLS = 20
+KILLS = 12
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 
 

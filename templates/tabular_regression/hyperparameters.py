@@ -49,8 +49,9 @@ class Hyperparameters:
     most weights, and see in which bin a number is."""
     members: Annotated[int, Interval(ge=1, le=1024)] = 8
     """Members of the ensemble of tabm."""
-    num_bins: Annotated[int, Interval(ge=1, le=256)] = 16
-    """Most bins of a numeric column in tabm. A bin has at least 10 training rows."""
+    num_bins: Annotated[int, Interval(ge=1, le=256)] = 48
+    """Most bins of a numeric column in tabm. A bin has at least 10 training rows; more than 16
+    bins have at least 45 each."""
     width: Annotated[int, Interval(ge=1, le=8192)] = 128
     """Features in each residual block."""
     depth: Annotated[int, Interval(ge=1, le=100)] = 1

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from {{ cookiecutter.__package }}.cli.main import main
+from {{ cookiecutter.__package }}.hyperparameters import Hyperparameters
+from {{ cookiecutter.__package }}.loaders import make_data
 
 Train = Callable[..., Path]
 
@@ -18,10 +20,13 @@ Train = Callable[..., Path]
 def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
     """Trains two epochs on a small part of the data, with more flags; returns the run's folder."""
     folder = tmp_path_factory.mktemp("project")
+    many = len(make_data(Hyperparameters()).train) > 1500
+    parts = ["--val-fraction", "0.08" if many else "0.05"]
+    parts += ["--test-fraction", "0.9" if many else "0.85"]
 
     def train(name: str, *flags: str, exit_code: int = 0) -> Path:
         common = ["train", "--epochs", "2", "--device", "cpu", "--precision", "fp32", "--no-report"]
-        common += ["--val-fraction", "0.05", "--test-fraction", "0.85", "--batch-size", "8"]
+        common += [*parts, "--batch-size", "8"]
         named = [] if "--resume" in flags else ["--run", name]
         with contextlib.chdir(folder):
             assert main([*common, *named, *flags]) == exit_code

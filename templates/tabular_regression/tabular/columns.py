@@ -22,6 +22,7 @@ ID_NAME = re.compile(
 )
 GAP_CODES = (-1.0, 99.0, 999.0, 9999.0, 99999.0)
 MIN_BIN_ROWS = 10
+NUM_BINS_OF_FEW_ROWS, ROWS_OF_MORE_BINS = 16, 45
 MAX_CODES, MIN_CODE_ROWS = 512, 12
 
 
@@ -140,13 +141,14 @@ def bin_edges(values: np.ndarray, num_bins: int) -> list[float]:
     nothing.
     """
     known = values[~np.isnan(values)].astype(np.float64)
+    most = max(NUM_BINS_OF_FEW_ROWS, len(known) // ROWS_OF_MORE_BINS)
+    num_bins = max(1, min(num_bins, most, len(known) // MIN_BIN_ROWS))
     codes = np.unique(known)
     if (
         num_bins < len(codes) <= min(MAX_CODES, len(known) // MIN_CODE_ROWS)
         and (codes % 1 == 0).all()
     ):
         return [float(code) for code in (codes - known.mean()) / known.std()]
-    num_bins = max(1, min(num_bins, len(known) // MIN_BIN_ROWS))
     standard = (known - known.mean()) / (known.std() or 1.0)
     edges = np.unique(np.quantile(standard, np.linspace(0, 1, num_bins + 1)).astype(np.float32))
     return [float(edge) for edge in edges]

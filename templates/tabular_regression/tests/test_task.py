@@ -249,6 +249,8 @@ def test_numbers_are_encoded_by_bins_with_equally_many_rows() -> None:
     expected = [(n**3 - mean) / std for n in (0, 99.75, 199.5, 299.25, 399)]
     assert edges == pytest.approx(expected, abs=0.001)
     assert len(bin_edges(values[:30], 4)) == 4 and bin_edges(np.zeros(99), 4) == [0.0]
+    counts = [len(bin_edges(np.arange(n) + 0.5, 48)) - 1 for n in (100, 700, 1800, 9000)]
+    assert counts == [10, 16, 40, 48]
     encoded = PiecewiseLinear([[0.0, 1.0, 3.0], [0.0, 1.0]])(torch.tensor([[2.0, 9.0], [-9, 0]]))
     assert encoded.tolist() == [[0.5, 0.0], [-0.5, -0.5]]
 
