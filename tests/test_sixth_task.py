@@ -114,7 +114,11 @@ def test_the_templates_own_tests_accept_a_sixth_task(with_six: Path, file: str) 
     own = os.environ | {"PYTHONPATH": str(with_six)}
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, f"tests/{file}", "-k", words], cwd=with_six, env=own, capture_output=True, text=True
+        [*command, f"tests/{file}", "-k", words],
+        cwd=with_six,
+        env=own,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"(\d+) passed", done.stdout)
