@@ -171,7 +171,7 @@ def test_the_commands_of_the_readme_work_as_written(
         commands = commands_in(TEMPLATE / "templates" / task / "README.md")
     MAKERS[task](project)
     with (project / "device.toml").open("a") as file:  # a flag that is typed is above this
-        file.write("epochs = 1\nreport = false\n")  # `report` is among the commands
+        file.write("epochs = 1\n")
     environment = ENVIRONMENT | {"TORCH_HOME": str(project / "torch")}
     runs = project / "runs"
     for command in dict.fromkeys(commands):
