@@ -179,6 +179,14 @@ def test_one_lock_serves_machines_with_every_build(
     assert synced(folder, environment, platform, "dev")["torch"] == newest("pypi")
 
 
+@pytest.mark.parametrize("task", CHOICES["task"])
+def test_the_group_cu126_alone_is_bounded_at_its_last_torch(task: str, project: Project) -> None:
+    text = (project("pypi", task) / "pyproject.toml").read_text("utf-8")
+    groups = tomllib.loads(text)["dependency-groups"]
+    assert groups["cu126"][0] == "torch<2.15" and groups["cpu"][0] == groups["cu130"][0] == "torch"
+    assert groups["cu126"][1:] == groups["cpu"][1:] == groups["cu130"][1:]
+
+
 def test_the_default_is_all_in_which_locks_differ(locked: Callable[[str], Locked]) -> None:
     texts = [(locked(build)[0] / "uv.lock").read_text("utf-8") for build in ("pypi", *GROUPS)]
     assert len(set(texts)) == len(texts)

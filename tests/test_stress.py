@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import CHOICES, TEMPLATE, Render
 
-KILLS = 12
+KILLS = 20
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
